@@ -1,0 +1,30 @@
+# Every job of the project under one name. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.PHONY: demo test check bench fuzz crds deps help
+
+ARGS ?=
+
+demo: ## Build, then watch services call each other through sidecars (ARGS="--keep" leaves it running)
+	@bash scripts/demo.sh $(ARGS)
+
+test: ## Everything that must be green, as continuous integration runs it (ARGS="--only fmt,deny" for some stages)
+	@bash tests/run.sh $(ARGS)
+
+check: ## The quick part of `make test`: format, clippy, licences, walls
+	@bash tests/run.sh --only deps,fmt,clippy,deny,walls $(ARGS)
+
+bench: ## Measure, and write docs/performance.md
+	@bash benches/run.sh $(ARGS)
+
+fuzz: ## Run every fuzz target for FUZZ_SECONDS (default 30) each
+	@bash tests/run.sh --only fuzz $(ARGS)
+
+crds: ## Write the custom resource definitions from the Rust types to crds/
+	@bash scripts/crds.sh
+
+deps: ## Install or report what the tests need
+	@bash tests/run.sh --only deps $(ARGS)
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

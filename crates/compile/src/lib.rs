@@ -1,0 +1,26 @@
+//! The whole world, compiled: roles resolved, targets linked, every invalid object turned into a denial.
+//!
+//! `compile(&World) -> Compiled` is pure, whole-world and deterministic: the order of objects never changes the
+//! outcome, and there is no incremental index to go stale. It must never read a file, a clock or the API server.
+//!
+//! ```text
+//!  World (decoded objects, workloads, services, namespaces)
+//!    --roles-->  each Role's permissions, cycles and gaps found
+//!    --lower-->  PolicyObject per Policy / ClusterPolicy (memoised by content)
+//!    --targets/link-->  WorkloadConfig per workload: SnapshotParts + TrustConfig + protocols
+//!    --> Compiled { workloads, routes, objects' outcomes, diagnostics }
+//! ```
+
+mod diagnostics;
+mod spec;
+mod world;
+
+pub use diagnostics::{Code, Diagnostic, FieldPath, ObjectKey, ObjectKind, Severity, SourceLocation};
+pub use spec::{
+    AuthenticationSpec, ClusterPolicySpec, LabelSelector, MtlsSpec, NamespaceMatch, PolicySpec, Reference, Requirement,
+    RoleSpec, RuleSpec, SelectorOperator, SubjectSpec, Target, TargetKind, TrustDomainSpec,
+};
+pub use world::{
+    ContainerPort, Decoded, Invalid, NamespaceFacts, Object, Selection, Service, ServicePort, TargetPort, Workload,
+    WorkloadKind, World,
+};

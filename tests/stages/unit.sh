@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Unit, property, vector and in-process tests, the golden custom resource definitions among them.
+set -euo pipefail
+# shellcheck source=tests/stages/lib.sh
+source "$(dirname "$0")/lib.sh"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+code=0
+# Tests that start our binaries find them built.
+cargo build --locked --quiet --workspace --bins
+if have cargo-nextest; then
+  logged "$log" cargo nextest run --locked --workspace || code=$?
+  nextest_counts "$log" >"$STAGE_COUNTS"
+else
+  logged "$log" cargo test --locked --workspace --no-fail-fast --lib --bins --tests || code=$?
+  cargo_test_counts "$log" >"$STAGE_COUNTS"
+  note "by cargo test, with no time limit a test: cargo-nextest is missing"
+fi
+exit "$code"
