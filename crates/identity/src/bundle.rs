@@ -26,6 +26,12 @@ pub enum BundleError {
 }
 
 impl TrustBundle {
+    /// A bundle with one root.
+    #[must_use]
+    pub fn of(domain: TrustDomain, root: Arc<[u8]>) -> Self {
+        Self { roots: BTreeMap::from([(domain, vec![root])]) }
+    }
+
     /// Adds the roots of a trust domain, replacing those that were there.
     ///
     /// # Errors

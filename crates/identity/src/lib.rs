@@ -11,6 +11,8 @@
 //! ```
 
 mod bundle;
+mod issuer;
+mod key;
 mod name;
 mod peer;
 mod port;
@@ -21,6 +23,7 @@ mod trust_config;
 mod trust_domain;
 
 pub use bundle::{BundleError, TrustBundle};
+pub use issuer::{Issuer, issuer};
 pub use name::{NameError, Namespace, ServiceAccount, WorkloadName};
 pub use peer::{Connection, Peer, Unproven};
 pub use port::{Port, PortError};

@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a DNS label (RFC 1123): namespaces.
-    #[error("`{name}` is not a namespace name: use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit")]
+    #[error(
+        "`{name}` is not a namespace name: use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit"
+    )]
     Label {
         /// The text that was given.
         name: String,
     },
     /// Not a DNS subdomain (RFC 1123): service accounts and workloads.
-    #[error("`{name}` is not an object name: use at most 253 lower-case letters, digits, `-` and `.`, each part starting and ending with a letter or digit")]
+    #[error(
+        "`{name}` is not an object name: use at most 253 lower-case letters, digits, `-` and `.`, each part starting and ending with a letter or digit"
+    )]
     Subdomain {
         /// The text that was given.
         name: String,
@@ -24,7 +28,8 @@ pub enum NameError {
 }
 
 fn is_label(text: &str) -> bool {
-    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let edge =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let bytes = text.as_bytes();
     text.len() <= 63
         && edge(bytes.first())
@@ -38,7 +43,8 @@ fn is_subdomain(text: &str) -> bool {
 
 /// A part of a subdomain may be longer than 63 bytes: the API server checks only the whole (`IsDNS1123Subdomain`).
 fn is_subdomain_part(text: &str) -> bool {
-    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let edge =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let bytes = text.as_bytes();
     edge(bytes.first())
         && edge(bytes.last())

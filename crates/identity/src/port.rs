@@ -58,7 +58,9 @@ impl FromStr for Port {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = if digits { text.parse::<u32>().ok() } else { None };
-        number.and_then(|value| Self::try_from(value).ok()).ok_or_else(|| PortError { value: text.to_owned() })
+        number
+            .and_then(|value| Self::try_from(value).ok())
+            .ok_or_else(|| PortError { value: text.to_owned() })
     }
 }
 

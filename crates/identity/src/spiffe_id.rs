@@ -44,7 +44,9 @@ pub enum SpiffeIdError {
         source: TrustDomainError,
     },
     /// The path is empty, has an empty, `.` or `..` segment, or a byte outside `[a-zA-Z0-9._-]`.
-    #[error("`{text}` is not a SPIFFE ID: after the trust domain it needs non-empty segments of letters, digits, `.`, `-` and `_`, none of them `.` or `..`")]
+    #[error(
+        "`{text}` is not a SPIFFE ID: after the trust domain it needs non-empty segments of letters, digits, `.`, `-` and `_`, none of them `.` or `..`"
+    )]
     Path {
         /// The text that was given.
         text: String,
@@ -95,9 +97,7 @@ impl SpiffeId {
     /// with Kubernetes names. Only meaningful for the mesh's own trust domain: see the policy semantics.
     #[must_use]
     pub fn workload(&self) -> Option<WorkloadIdentity> {
-        let mut segments = self.path().strip_prefix("/ns/")?.splitn(2, "/sa/");
-        let namespace = segments.next()?;
-        let service_account = segments.next()?;
+        let (namespace, service_account) = self.path().strip_prefix("/ns/")?.split_once("/sa/")?;
         let parsed: Result<_, NameError> = namespace.parse().and_then(|namespace| {
             Ok(WorkloadIdentity { namespace, service_account: service_account.parse()? })
         });
@@ -117,14 +117,12 @@ impl FromStr for SpiffeId {
         if text.len() > MAXIMUM_LENGTH {
             return Err(SpiffeIdError::TooLong { length: text.len() });
         }
-        let rest = text
-            .strip_prefix(SCHEME)
-            .ok_or_else(|| SpiffeIdError::Scheme { text: text.to_owned() })?;
+        let rest =
+            text.strip_prefix(SCHEME).ok_or_else(|| SpiffeIdError::Scheme { text: text.to_owned() })?;
         let (domain, path) =
             rest.split_once('/').ok_or_else(|| SpiffeIdError::Path { text: text.to_owned() })?;
-        let trust_domain = domain
-            .parse()
-            .map_err(|source| SpiffeIdError::TrustDomain { text: text.to_owned(), source })?;
+        let trust_domain =
+            domain.parse().map_err(|source| SpiffeIdError::TrustDomain { text: text.to_owned(), source })?;
         if !path.split('/').all(is_segment) {
             return Err(SpiffeIdError::Path { text: text.to_owned() });
         }

@@ -3,8 +3,11 @@
 //! INVARIANT: the verifier and the code that makes a `Peer` both call [`leaf_id`], so the identity that was verified
 //! is the identity that is used. Nothing else in Bailiwick reads an identity out of a certificate.
 
+use std::fmt;
+
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+use crate::key::check_key;
 use crate::{SpiffeId, SpiffeIdError};
 
 /// What a certificate may be used for on a connection (RFC 5280, section 4.2.1.12).
@@ -14,6 +17,15 @@ pub enum KeyPurpose {
     Client,
     /// To prove who is called: `id-kp-serverAuth`.
     Server,
+}
+
+impl fmt::Display for KeyPurpose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        })
+    }
 }
 
 /// What a leaf certificate states. Reading it proves nothing: the chain and the handshake do.
@@ -55,8 +67,24 @@ pub enum SvidError {
     #[error("the certificate's key usage does not allow digital signatures")]
     NoDigitalSignature,
     /// The extended key usage does not name what the certificate is used for here.
-    #[error("the certificate's extended key usage does not allow it to be used as a {0:?}")]
+    #[error("the certificate's extended key usage does not allow it to be used as a {0}")]
     Purpose(KeyPurpose),
+    /// The key is of a kind that is too weak, too costly to check, or unknown.
+    #[error(
+        "the certificate's key is refused: use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits"
+    )]
+    Key,
+    /// A certificate that should sign others is not allowed to.
+    #[error("the certificate is not an authority's")]
+    NotAuthority,
+    /// An authority's certificate names a workload or something that is no trust domain.
+    #[error(
+        "an authority's certificate may only name a trust domain: `spiffe://<trust domain>` without a path"
+    )]
+    AuthorityName,
+    /// An extension is marked critical, and we do not know what it says.
+    #[error("the certificate has a critical extension that is not understood")]
+    CriticalExtension,
 }
 
 impl Leaf {
@@ -108,6 +136,7 @@ pub fn leaf_id(der: &[u8]) -> Result<Leaf, SvidError> {
     if !rest.is_empty() {
         return Err(SvidError::Malformed);
     }
+    check_key(certificate.public_key())?;
     let usage = read_usage(&certificate)?;
     let id = one_uri(&certificate)?.parse()?;
     let serial = certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
