@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Writes crds/ from the Rust types. A golden test compares the committed files with the types.
+# Writes crds/ from the Rust types, by the golden test that compares them: `bailiwick crds` prints the same.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 use_pinned_toolchain
-cargo run --locked --quiet --package bailiwick-cli --bin bailiwick -- crds --output crds
+BAILIWICK_UPDATE_GOLDEN=1 cargo test --locked --quiet --package bailiwick-api --test crds
+say "crds/:"
+ls crds

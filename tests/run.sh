@@ -29,7 +29,7 @@ check_names() {
   local name names
   IFS=, read -ra names <<<"$1"
   for name in "${names[@]+"${names[@]}"}"; do
-    [[ " ${stages[*]} " == *" $name "* ]] || fail "no stage is called \`$name\`; there are: ${stages[*]}"
+    [[ -z $name || " ${stages[*]} " == *" $name "* ]] || fail "no stage is called \`$name\`; there are: ${stages[*]}"
   done
 }
 

@@ -6,6 +6,7 @@ source "$(dirname "$0")/lib.sh"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 code=0
-logged "$log" cargo test --locked --quiet --workspace --doc --no-fail-fast || code=$?
+cargo test --locked --quiet --workspace --doc --no-fail-fast >"$log" 2>&1 || code=$?
+if ((code != 0)); then cat "$log"; fi
 cargo_test_counts "$log" >"$STAGE_COUNTS"
 exit "$code"

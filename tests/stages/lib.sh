@@ -3,7 +3,7 @@
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-cd "$ROOT"
+cd "$ROOT" || exit
 STAGE_COUNTS=${STAGE_COUNTS:-/dev/null}
 STAGE_NOTE=${STAGE_NOTE:-/dev/null}
 

@@ -6,8 +6,10 @@ source "$(dirname "$0")/lib.sh"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 code=0
-# Tests that start our binaries find them built.
-cargo build --locked --quiet --workspace --bins
+# Tests that start our binaries find them built. Together with the tests, so that both are one build: the tests' own dependencies ask
+# for features that would otherwise have everything built twice.
+say "building the binaries and the tests"
+cargo build --locked --quiet --workspace --bins --tests
 if have cargo-nextest; then
   logged "$log" cargo nextest run --locked --workspace || code=$?
   nextest_counts "$log" >"$STAGE_COUNTS"

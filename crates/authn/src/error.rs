@@ -215,10 +215,12 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 /// `CertificateExpired` becomes `certificate_expired`, as RFC 8446 writes it.
 fn alert_name(alert: AlertDescription) -> String {
     let mut name = String::new();
+    let mut after_lower = false;
     for letter in format!("{alert:?}").chars() {
-        if letter.is_ascii_uppercase() && name.chars().last().is_some_and(|last| last.is_ascii_lowercase()) {
+        if letter.is_ascii_uppercase() && after_lower {
             name.push('_');
         }
+        after_lower = letter.is_ascii_lowercase();
         name.push(letter.to_ascii_lowercase());
     }
     name

@@ -11,6 +11,16 @@
 //!  socket --connect(ClientTls, expected id)--> Connected { stream, Evidence }
 //!                                                 MeshVerifier: leaf -> the one id -> the roots of its domain only
 //! ```
+//!
+//! What a port does with a new socket, by its mode:
+//!
+//! | first bytes ([`peek`]) | Strict | Permissive | Disabled |
+//! |---|---|---|---|
+//! | mesh TLS | [`accept`] | [`accept`] | opaque bytes of nobody |
+//! | other TLS | [`accept`], which refuses with an alert | opaque bytes of [`unproven`] (`ForeignTls`) | the same (`Disabled`) |
+//! | HTTP | 401 of [`Unauthenticated::challenge`], closed | served to nobody (`Plaintext`) | served to nobody (`Disabled`) |
+//! | other, nothing | closed | as the port's protocol says, to nobody | the same |
+//! | unfinished | closed | closed | closed |
 
 mod accept;
 mod algorithms;

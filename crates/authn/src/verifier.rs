@@ -74,8 +74,10 @@ pub(crate) fn verify_chain(
     for intermediate in intermediates {
         check_intermediate(intermediate, domain)?;
     }
-    let end_entity =
-        EndEntityCert::try_from(end_entity).map_err(|_| CertificateRefusal::Leaf(SvidError::Malformed))?;
+    let end_entity = EndEntityCert::try_from(end_entity).map_err(|error| {
+        let unknown = error == webpki::Error::UnsupportedCriticalExtension;
+        CertificateRefusal::Leaf(if unknown { SvidError::CriticalExtension } else { SvidError::Malformed })
+    })?;
     verify_path(&end_entity, intermediates, roots, purpose, now)?;
     Ok(leaf)
 }

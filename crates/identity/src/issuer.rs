@@ -47,6 +47,7 @@ pub fn issuer(der: &[u8]) -> Result<Issuer, SvidError> {
     if !rest.is_empty() {
         return Err(SvidError::Malformed);
     }
+    certificate.extensions_map().map_err(|_| SvidError::Malformed)?;
     check_key(certificate.public_key())?;
     let mut authority = false;
     let mut uris = Vec::new();

@@ -112,3 +112,6 @@ name_type!(
     /// The name of a workload: of the Deployment, StatefulSet, DaemonSet, Job, CronJob or bare Pod that runs it.
     WorkloadName, is_subdomain, Subdomain
 );
+
+#[cfg(test)]
+mod tests;

@@ -69,3 +69,6 @@ impl fmt::Display for Port {
         write!(formatter, "{}", self.number())
     }
 }
+
+#[cfg(test)]
+mod tests;

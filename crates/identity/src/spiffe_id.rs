@@ -175,3 +175,6 @@ impl std::hash::Hash for SpiffeId {
         self.text.hash(state);
     }
 }
+
+#[cfg(test)]
+mod tests;

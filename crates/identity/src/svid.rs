@@ -63,7 +63,7 @@ pub enum SvidError {
     /// The certificate may sign certificates or revocation lists.
     #[error("the certificate's key usage allows signing certificates or revocation lists")]
     SigningKeyUsage,
-    /// The key usage extension does not allow digital signatures.
+    /// The key usage extension is missing or does not allow digital signatures.
     #[error("the certificate's key usage does not allow digital signatures")]
     NoDigitalSignature,
     /// The extended key usage does not name what the certificate is used for here.
@@ -136,6 +136,8 @@ pub fn leaf_id(der: &[u8]) -> Result<Leaf, SvidError> {
     if !rest.is_empty() {
         return Err(SvidError::Malformed);
     }
+    // An extension that occurs twice could say two things (RFC 5280, section 4.2).
+    certificate.extensions_map().map_err(|_| SvidError::Malformed)?;
     check_key(certificate.public_key())?;
     let usage = read_usage(&certificate)?;
     let id = one_uri(&certificate)?.parse()?;
@@ -176,6 +178,7 @@ struct Usage {
 
 fn read_usage(certificate: &X509Certificate<'_>) -> Result<Usage, SvidError> {
     let mut usage = Usage::default();
+    let mut signs = false;
     for extension in certificate.extensions() {
         let parsed = extension.parsed_extension();
         if let ParsedExtension::BasicConstraints(constraints) = parsed {
@@ -186,14 +189,16 @@ fn read_usage(certificate: &X509Certificate<'_>) -> Result<Usage, SvidError> {
             if key_usage.key_cert_sign() || key_usage.crl_sign() {
                 return Err(SvidError::SigningKeyUsage);
             }
-            if !key_usage.digital_signature() {
-                return Err(SvidError::NoDigitalSignature);
-            }
+            signs = key_usage.digital_signature();
         } else if let ParsedExtension::ExtendedKeyUsage(extended) = parsed {
             usage = Usage { client: extended.client_auth, server: extended.server_auth };
         } else if let ParsedExtension::ParseError { .. } = parsed {
             return Err(SvidError::Malformed);
         }
     }
-    Ok(usage)
+    // FAIL-CLOSED: an absent key usage allows everything in RFC 5280, and nothing in an X.509-SVID (section 4.3).
+    if signs { Ok(usage) } else { Err(SvidError::NoDigitalSignature) }
 }
+
+#[cfg(test)]
+mod tests;

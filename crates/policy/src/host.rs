@@ -14,7 +14,9 @@ pub enum HostError {
         text: String,
     },
     /// A wildcard anywhere but as the whole first label.
-    #[error("`{text}` is not a host pattern: `*` can only stand as the whole first label, as in `*.example.com`")]
+    #[error(
+        "`{text}` is not a host pattern: `*` can only stand as the whole first label, as in `*.example.com`"
+    )]
     Wildcard {
         /// The text that was given.
         text: String,
@@ -81,7 +83,8 @@ impl FromStr for HostPattern {
 pub fn canonical_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     let malformed = || HostError::Malformed { text: authority.to_owned() };
     let (host, port) = split_port(authority).ok_or_else(malformed)?;
-    let port_is_sound = port.is_none_or(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port_is_sound =
+        port.is_none_or(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()));
     if !port_is_sound {
         return Err(malformed());
     }

@@ -13,20 +13,40 @@
 //!
 //! The normative text is `docs/policy-semantics.md`.
 
+mod admit;
+mod binding;
+mod caller_facts;
+mod decision;
+mod evaluate;
+mod explain;
 mod host;
 mod path;
 mod path_template;
 mod request;
 mod rule;
+mod snapshot;
 mod snapshot_parts;
 mod subject_entry;
+mod truth;
 
+pub use admit::{Admission, ConnectionAttributes, admit};
+pub use binding::{Binding, authorize};
+pub use decision::{Decision, Denied, Outcome, Permit, Reasons, RuleIndex, Verdict};
+pub use explain::{
+    Answer, Caller, DecidingRule, Dependency, ExplainedVerdict, Explanation, Hypothesis, Mismatch, NearMiss,
+    RuleTrace, explain,
+};
 pub use host::{HostError, HostPattern, canonical_host};
 pub use path::{CanonicalPath, PathError};
 pub use path_template::{PathTemplate, PathTemplateError, Segment};
 pub use request::{Call, HttpCall, OwnedAttributes, RequestAttributes, RequestTarget, Timestamp, fold};
 pub use rule::{
-    Body, Effect, GrpcPermission, HttpPermission, Layer, Methods, Mode, Origin, Permission, PolicyObject, Rule,
+    Body, Effect, GrpcPermission, HttpPermission, Layer, Methods, Mode, Origin, Permission, PolicyObject,
+    Rule,
 };
+pub use snapshot::{RuleInfo, Snapshot, SnapshotError};
 pub use snapshot_parts::{BoundObject, PortProtocol, PortSelection, SnapshotId, SnapshotParts, WorkloadKey};
-pub use subject_entry::{IpBlock, IpBlockError, SpiffePattern, SpiffePatternError, SubjectClass, SubjectEntry};
+pub use subject_entry::{
+    IpBlock, IpBlockError, SpiffePattern, SpiffePatternError, SubjectClass, SubjectEntry,
+};
+pub use truth::Truth;

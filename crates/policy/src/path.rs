@@ -149,7 +149,8 @@ fn normalise(bytes: &[u8]) -> Result<String, PathError> {
 }
 
 fn push_escape(canonical: &mut String, value: u8) -> Result<(), PathError> {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     match value {
         b'/' | b'\\' => return Err(PathError::HiddenSeparator),
         0..=0x1f | 0x7f => return Err(PathError::Control),

@@ -11,8 +11,27 @@ const MAXIMUM_SEGMENTS: usize = 64;
 
 /// Names that a condition could not read as a variable: CEL's reserved words and literals.
 const CEL_WORDS: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
 /// A path template. It matches whole paths only; there is no precedence between templates: all that match count.
@@ -21,6 +40,8 @@ pub struct PathTemplate {
     text: Arc<str>,
     segments: Vec<Segment>,
     rest: bool,
+    /// The one path that matches, if there are neither variables nor `**`.
+    exact: Option<Box<str>>,
 }
 
 /// One segment of a template.
@@ -61,7 +82,9 @@ pub enum PathTemplateError {
         text: String,
     },
     /// A variable's name is malformed, reserved or used twice.
-    #[error("`{name}` in `{text}` cannot name a variable: use `[a-z][a-z0-9_]*`, once in a template, and no CEL word")]
+    #[error(
+        "`{name}` in `{text}` cannot name a variable: use `[a-z][a-z0-9_]*`, once in a template, and no CEL word"
+    )]
     Variable {
         /// The text that was given.
         text: String,
@@ -81,7 +104,7 @@ impl PathTemplate {
         }
         let as_path = |source| PathTemplateError::Path { text: text.to_owned(), source };
         let body = text.strip_prefix('/').ok_or_else(|| as_path(PathError::NoSlash))?;
-        let mut template = Self { text: Arc::from(text), segments: Vec::new(), rest: false };
+        let mut template = Self { text: Arc::from(text), segments: Vec::new(), rest: false, exact: None };
         let last = body.split('/').count() - 1;
         for (index, segment) in body.split('/').enumerate() {
             if segment.is_empty() && index != last {
@@ -89,6 +112,7 @@ impl PathTemplate {
             }
             template.push(text, segment, index == last)?;
         }
+        template.exact = template.only_path();
         Ok(template)
     }
 
@@ -105,7 +129,10 @@ impl PathTemplate {
             _ if segment == "*" => Segment::Variable(None),
             Some(name) => self.variable(text, name)?,
             None if segment.contains(['*', '{', '}']) => {
-                return Err(PathTemplateError::Partial { text: text.to_owned(), segment: segment.to_owned() });
+                return Err(PathTemplateError::Partial {
+                    text: text.to_owned(),
+                    segment: segment.to_owned(),
+                });
             }
             None => literal(text, segment)?,
         };
@@ -117,9 +144,10 @@ impl PathTemplate {
         let mut bytes = name.bytes();
         let sound = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
             && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        let taken = self.segments.iter().any(
-            |segment| matches!(segment, Segment::Variable(Some(other)) if other.as_ref() == name),
-        );
+        let taken = self
+            .segments
+            .iter()
+            .any(|segment| matches!(segment, Segment::Variable(Some(other)) if other.as_ref() == name));
         if !sound || taken || CEL_WORDS.contains(&name) {
             return Err(PathTemplateError::Variable { text: text.to_owned(), name: name.to_owned() });
         }
@@ -144,9 +172,29 @@ impl PathTemplate {
         self.rest
     }
 
+    /// The one canonical path that matches, if the template has neither variables nor `**`.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        self.exact.as_deref()
+    }
+
+    fn only_path(&self) -> Option<Box<str>> {
+        let mut path = String::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => path.extend(["/", text]),
+                Segment::Variable(_) => return None,
+            }
+        }
+        (!self.rest).then(|| path.into())
+    }
+
     /// True if a path matches. The index of a snapshot gives the same answer faster; a property test compares them.
     #[must_use]
     pub fn matches(&self, path: &CanonicalPath<'_>) -> bool {
+        if let Some(exact) = &self.exact {
+            return exact.as_ref() == path.as_str();
+        }
         let mut found = path.segments();
         let all = self.segments.iter().all(|wanted| match (wanted, found.next()) {
             (_, None) => false,

@@ -67,7 +67,7 @@ pub struct BoundObject {
 }
 
 /// Container ports of a workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PortSelection {
     /// Every port.
     All,

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 /// One entry of `subjects` or `exceptSubjects`: every field that is present must hold.
 ///
 /// INVARIANT: at least one field is present; an entry of a user's object without a field does not compile.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct SubjectEntry {
     /// `anyone`, `authenticated` or `unauthenticated`.
     pub class: Option<SubjectClass>,
@@ -38,7 +38,7 @@ pub enum SubjectClass {
 }
 
 /// A range of addresses without parts of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IpBlock {
     cidr: IpNet,
     except: Vec<IpNet>,
@@ -120,17 +120,17 @@ impl IpBlock {
 fn fold_net(net: IpNet) -> IpNet {
     if let IpNet::V6(six) = net {
         let mapped = six.addr().to_ipv4_mapped();
-        if let (Some(four), Some(length)) = (mapped, six.prefix_len().checked_sub(96)) {
-            if let Ok(folded) = ipnet::Ipv4Net::new(four, length) {
-                return IpNet::V4(folded);
-            }
+        if let (Some(four), Some(length)) = (mapped, six.prefix_len().checked_sub(96))
+            && let Ok(folded) = ipnet::Ipv4Net::new(four, length)
+        {
+            return IpNet::V4(folded);
         }
     }
     net
 }
 
 /// A SPIFFE ID in which `*` stands for one whole path segment, never for the trust domain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SpiffePattern {
     text: Arc<str>,
     trust_domain: TrustDomain,
@@ -141,7 +141,9 @@ pub struct SpiffePattern {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpiffePatternError {
     /// It does not start with `spiffe://` and a path.
-    #[error("`{text}` is not a SPIFFE ID: write `spiffe://<trust domain>/<path>`; `*` stands for one whole path segment")]
+    #[error(
+        "`{text}` is not a SPIFFE ID: write `spiffe://<trust domain>/<path>`; `*` stands for one whole path segment"
+    )]
     Form {
         /// The text that was given.
         text: String,
@@ -155,7 +157,9 @@ pub enum SpiffePatternError {
         source: TrustDomainError,
     },
     /// A path segment is neither `*` nor made of letters, digits, `.`, `-` and `_`.
-    #[error("`{segment}` in `{text}` is not a path segment: use letters, digits, `.`, `-`, `_`, or a whole `*`")]
+    #[error(
+        "`{segment}` in `{text}` is not a path segment: use letters, digits, `.`, `-`, `_`, or a whole `*`"
+    )]
     Segment {
         /// The text that was given.
         text: String,
@@ -206,7 +210,8 @@ impl FromStr for SpiffePattern {
         let trust_domain = domain
             .parse()
             .map_err(|source| SpiffePatternError::TrustDomain { text: text.to_owned(), source })?;
-        let segments = path.split('/').map(|segment| parse_segment(text, segment)).collect::<Result<_, _>>()?;
+        let segments =
+            path.split('/').map(|segment| parse_segment(text, segment)).collect::<Result<_, _>>()?;
         Ok(Self { text: Arc::from(text), trust_domain, segments })
     }
 }

@@ -1,0 +1,5 @@
+//! What people see.
+
+mod frame;
+
+pub(crate) use frame::frame;

@@ -1,0 +1,47 @@
+//! Objects of the API server: the same decode, without spans.
+
+use std::sync::Arc;
+
+use bailiwick_compile::{Diagnostic, World};
+
+use crate::assemble::assemble;
+use crate::contents::Contents;
+use crate::decode::DecodedObject;
+
+/// The name of the API server in locations.
+pub const CLUSTER: &str = "cluster";
+
+/// Collects objects of the API server (or of a webhook's request) into a world.
+#[derive(Debug, Clone, Default)]
+pub struct ApiObjects {
+    contents: Vec<Contents>,
+}
+
+impl ApiObjects {
+    /// No object yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { contents: Vec::new() }
+    }
+
+    /// Adds an object: one of ours, a Namespace, Service or Pod, with `apiVersion` and `kind`.
+    pub fn add(&mut self, object: &serde_json::Value) {
+        self.contents.push(Contents::of_json(&Arc::from(CLUSTER), object));
+    }
+
+    /// The world of these objects and every message. Namespaces are enrolled by their labels.
+    #[must_use]
+    pub fn world(&self) -> (World, Vec<Diagnostic>) {
+        let assembled = assemble(&self.contents, false);
+        (assembled.world, assembled.diagnostics)
+    }
+}
+
+/// Decodes one object of `bailiwick.dev`, as a webhook does. `None` for other kinds.
+///
+/// # Errors
+/// With the mistakes that keep it from being identified.
+pub fn decode_api_object(object: &serde_json::Value) -> Result<Option<DecodedObject>, Vec<Diagnostic>> {
+    let mut contents = Contents::of_json(&Arc::from(CLUSTER), object);
+    if contents.unreadable.is_empty() { Ok(contents.objects.pop()) } else { Err(contents.unreadable) }
+}

@@ -1,0 +1,165 @@
+//! A folder that is read again and again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bailiwick_compile::{Diagnostic, Severity};
+
+use super::list::{FileBytes, Listing, list};
+use super::{Reading, Sources};
+use crate::assemble::assemble;
+use crate::codes;
+use crate::contents::{Contents, problem};
+
+/// Folders and files that are watched by polling.
+///
+/// At start, a document that cannot be parsed or identified denies every call. While running, its file's last good
+/// content stays in effect (of a new file: nothing), and so does everything of a folder that can no longer be read.
+#[derive(Debug)]
+pub struct FolderSource {
+    paths: Vec<PathBuf>,
+    last: Option<Listing>,
+    files: BTreeMap<Arc<str>, FileState>,
+}
+
+/// What a file says, now and in effect.
+#[derive(Debug)]
+struct FileState {
+    bytes: FileBytes,
+    /// What takes effect.
+    effective: Contents,
+    /// The bytes of the last content of which every document could be read; `None` if the file was broken at start
+    /// and ever since.
+    good: Option<Arc<[u8]>>,
+    /// Set while the last good content is in effect: what is wrong with the present one.
+    kept: Option<Vec<Diagnostic>>,
+}
+
+impl FolderSource {
+    /// A source that has read nothing yet.
+    #[must_use]
+    pub const fn new(paths: Vec<PathBuf>) -> Self {
+        Self { paths, last: None, files: BTreeMap::new() }
+    }
+
+    /// Reads everything; `None` if nothing has changed since the last time. The first time always answers.
+    pub fn refresh(&mut self) -> Option<Reading> {
+        let listing = list(&self.paths);
+        if self.last.as_ref() == Some(&listing) {
+            return None;
+        }
+        let running = self.last.is_some();
+        self.files.retain(|name, _| listing.files.contains_key(name) || is_below(&listing, name));
+        for (name, bytes) in &listing.files {
+            let previous = self.files.remove(name);
+            let state = match previous {
+                Some(state) if &state.bytes == bytes => state,
+                previous => FileState::read(name, bytes, previous.as_ref(), running),
+            };
+            self.files.insert(Arc::clone(name), state);
+        }
+        let reading = self.reading(&listing, running);
+        self.last = Some(listing);
+        Some(reading)
+    }
+
+    fn reading(&self, listing: &Listing, running: bool) -> Reading {
+        let broken = self.broken_folders(listing, running);
+        let contents = self.files.values().map(|state| &state.effective).chain(&broken);
+        let assembled = assemble(contents, true);
+        let mut diagnostics: Vec<Diagnostic> = Vec::new();
+        for (name, state) in &self.files {
+            let Some(problems) = &state.kept else { continue };
+            diagnostics.extend(problems.iter().cloned());
+            diagnostics.push(kept(name, "the file", state.good.as_ref().is_some_and(|good| !good.is_empty())));
+        }
+        diagnostics.extend(assembled.diagnostics);
+        Reading { world: assembled.world, diagnostics, skipped: assembled.skipped, sources: self.sources() }
+    }
+
+    /// At start a folder that cannot be read denies every call; later its files stay.
+    fn broken_folders(&self, listing: &Listing, running: bool) -> Vec<Contents> {
+        let contents = |(prefix, why): (&String, &String)| {
+            let name: Arc<str> = Arc::from(if prefix.is_empty() { "." } else { prefix.as_str() });
+            let problem = problem(&name, None, codes::UNREADABLE_FILE, why.clone(), "mend or remove it");
+            // Broken at start and ever since: there is no last good content that could stay.
+            let since_start = !running || self.started_broken(prefix);
+            if since_start {
+                return Contents::unreadable(problem);
+            }
+            let diagnostics = vec![problem, kept(&name, "the folder", true)];
+            Contents { diagnostics, ..Contents::default() }
+        };
+        listing.broken.iter().map(contents).collect()
+    }
+
+    fn started_broken(&self, prefix: &str) -> bool {
+        self.last.as_ref().is_some_and(|last| last.broken.contains_key(prefix))
+            && !self.files.keys().any(|name| name.starts_with(prefix))
+    }
+
+    fn sources(&self) -> Sources {
+        let mut sources = Sources::new();
+        for (name, state) in &self.files {
+            insert(&mut sources, name, state.bytes.as_ref().ok());
+            if state.kept.is_some() {
+                insert(&mut sources, &last_good_name(name), state.good.as_ref());
+            }
+        }
+        sources
+    }
+}
+
+fn insert(sources: &mut Sources, name: &Arc<str>, bytes: Option<&Arc<[u8]>>) {
+    if let Some(text) = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+        sources.insert(Arc::clone(name), Arc::from(text));
+    }
+}
+
+/// True if a file lies in a folder that cannot be read now: it is not gone, it is unknown.
+fn is_below(listing: &Listing, name: &str) -> bool {
+    listing.broken.keys().any(|prefix| name.starts_with(prefix.as_str()))
+}
+
+fn last_good_name(name: &str) -> Arc<str> {
+    Arc::from(format!("{name} (last good)"))
+}
+
+fn kept(name: &Arc<str>, what: &str, had_content: bool) -> Diagnostic {
+    let message = if had_content {
+        format!("{what} `{name}` cannot be read; its last good content stays in effect")
+    } else {
+        format!("{what} `{name}` cannot be read; nothing of it is in effect")
+    };
+    let diagnostic = problem(name, None, codes::LAST_GOOD, message, "mend it; it takes effect when all of it can be read");
+    Diagnostic { severity: Severity::Warning, ..diagnostic }
+}
+
+impl FileState {
+    fn read(name: &Arc<str>, bytes: &FileBytes, previous: Option<&Self>, running: bool) -> Self {
+        let contents = match bytes {
+            Ok(bytes) => Contents::of_bytes(name, bytes),
+            Err(why) => {
+                let message = format!("`{name}` cannot be read: {why}");
+                let help = "mend the permissions or remove it";
+                Contents::unreadable(problem(name, None, codes::UNREADABLE_FILE, message, help))
+            }
+        };
+        if contents.unreadable.is_empty() {
+            let good = bytes.as_ref().ok().map(Arc::clone);
+            return Self { bytes: bytes.clone(), effective: contents, good, kept: None };
+        }
+        let good = match previous {
+            Some(previous) => previous.good.clone(),
+            // A new file was nothing before.
+            None if running => Some(Arc::from([])),
+            None => None,
+        };
+        let Some(good) = good else {
+            return Self { bytes: bytes.clone(), effective: contents, good: None, kept: None };
+        };
+        let effective = Contents::of_bytes(&last_good_name(name), &good);
+        Self { bytes: bytes.clone(), effective, good: Some(good), kept: Some(contents.unreadable) }
+    }
+}

@@ -1,0 +1,181 @@
+//! Service `Destinations`: a sidecar asks where a Service or an address leads, and hears of every change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bailiwick_identity::{Namespace, Port};
+use bailiwick_runtime::drain;
+use bailiwick_wire::proto::destinations_server::Destinations;
+use bailiwick_wire::proto::lookup_request::Action;
+use bailiwick_wire::proto::{LookupRequest, LookupResponse};
+use bailiwick_wire::{Destination, Endpoint, Query, decode_query, encode_destination};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::publish::Publisher;
+use crate::serve::{Caller, proven};
+
+/// Open questions of one sidecar.
+const MOST_QUERIES: usize = 4096;
+/// Answers that wait for a reader; the rest waits in the table.
+const OUTBOUND: usize = 16;
+/// A sidecar that takes nothing for this long is cut, and asks again.
+const SEND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where everything leads.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct DestinationTable {
+    /// By namespace, Service and Service port; a Service port without a ready endpoint has an empty list.
+    pub(crate) services: BTreeMap<(Namespace, String, Port), Vec<Endpoint>>,
+    /// By the address where a sidecar listens.
+    pub(crate) addresses: BTreeMap<SocketAddr, Endpoint>,
+}
+
+impl DestinationTable {
+    /// FAIL-CLOSED: a Service that is not known is `Unknown`, never "outside": the caller must not fall back to
+    /// plaintext. An address is outside only because this folder lists every address of the mesh.
+    pub(crate) fn answer(&self, query: &Query) -> Destination {
+        match query {
+            Query::Service { namespace, name, port } => self
+                .services
+                .get(&(namespace.clone(), name.clone(), *port))
+                .map_or(Destination::Unknown, |endpoints| Destination::Endpoints(endpoints.clone())),
+            Query::Address { ip, port } => self
+                .addresses
+                .get(&SocketAddr::new(*ip, port.number()))
+                .map_or(Destination::Outside, |endpoint| Destination::Endpoints(vec![endpoint.clone()])),
+        }
+    }
+}
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct DestinationsService {
+    publisher: Arc<Publisher>,
+    drain: drain::Watch,
+}
+
+impl DestinationsService {
+    pub(crate) fn new(publisher: Arc<Publisher>, drain: drain::Watch) -> Self {
+        Self { publisher, drain }
+    }
+}
+
+#[tonic::async_trait]
+impl Destinations for DestinationsService {
+    type LookupStream = ReceiverStream<Result<LookupResponse, Status>>;
+
+    async fn lookup(
+        &self,
+        request: Request<Streaming<LookupRequest>>,
+    ) -> Result<Response<Self::LookupStream>, Status> {
+        let caller = proven(&request)?;
+        if !self.publisher.current().knows(caller.id()) {
+            return Err(Status::permission_denied(format!("`{}` is no workload of this mesh", caller.id())));
+        }
+        let (outbound, answers) = mpsc::channel(OUTBOUND);
+        let session = Session {
+            table: self.publisher.destinations(),
+            open: HashMap::new(),
+            outbound: outbound.clone(),
+        };
+        let drain = self.drain.clone();
+        tokio::spawn(async move {
+            let status = session.run(request.into_inner(), caller, drain).await;
+            // Whoever is gone needs no reason.
+            drop(timeout(SEND_DEADLINE, outbound.send(Err(status))).await);
+        });
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    table: watch::Receiver<Arc<DestinationTable>>,
+    open: HashMap<u64, Question>,
+    outbound: mpsc::Sender<Result<LookupResponse, Status>>,
+}
+
+#[derive(Debug)]
+struct Question {
+    query: Query,
+    version: u64,
+    answer: Option<Destination>,
+}
+
+impl Session {
+    /// Answers until the stream ends; the status says why it did.
+    async fn run(mut self, mut inbound: Streaming<LookupRequest>, caller: Caller, drain: drain::Watch) -> Status {
+        let expiry = caller.expiry();
+        tokio::pin!(expiry);
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.signaled() => return Status::unavailable("the operator is stopping"),
+                () = &mut expiry => return Status::unauthenticated("the certificate of this connection has expired"),
+                () = self.outbound.closed() => return Status::cancelled("the sidecar left"),
+                changed = self.table.changed() => {
+                    if changed.is_err() {
+                        return Status::unavailable("the operator is stopping");
+                    }
+                    let open: Vec<u64> = self.open.keys().copied().collect();
+                    for id in open {
+                        if let Err(status) = self.answer(id).await {
+                            return status;
+                        }
+                    }
+                }
+                message = inbound.message() => match message {
+                    Ok(Some(request)) => {
+                        if let Err(status) = self.receive(request).await {
+                            return status;
+                        }
+                    }
+                    Ok(None) => return Status::ok("the sidecar ended the stream"),
+                    Err(status) => return status,
+                },
+            }
+        }
+    }
+
+    async fn receive(&mut self, request: LookupRequest) -> Result<(), Status> {
+        let id = request.query_id;
+        match request.action {
+            Some(Action::Subscribe(query)) => {
+                let query = decode_query(&query).map_err(|error| Status::invalid_argument(error.to_string()))?;
+                if self.open.len() >= MOST_QUERIES && !self.open.contains_key(&id) {
+                    return Err(Status::resource_exhausted(format!("at most {MOST_QUERIES} questions may be open")));
+                }
+                self.open.insert(id, Question { query, version: 0, answer: None });
+                self.answer(id).await
+            }
+            Some(Action::Unsubscribe(_)) => {
+                self.open.remove(&id);
+                Ok(())
+            }
+            None => Err(Status::invalid_argument("the request neither asks nor ends a question")),
+        }
+    }
+
+    /// Sends the answer if it is another one than before.
+    async fn answer(&mut self, id: u64) -> Result<(), Status> {
+        let table = Arc::clone(&self.table.borrow_and_update());
+        let Some(question) = self.open.get_mut(&id) else { return Ok(()) };
+        let answer = table.answer(&question.query);
+        if question.answer.as_ref() == Some(&answer) {
+            return Ok(());
+        }
+        question.version += 1;
+        let message = encode_destination(id, question.version, &answer);
+        question.answer = Some(answer);
+        match timeout(SEND_DEADLINE, self.outbound.send(Ok(message))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Status::cancelled("the sidecar left")),
+            Err(_) => Err(Status::deadline_exceeded("the sidecar does not read")),
+        }
+    }
+}

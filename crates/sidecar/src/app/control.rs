@@ -1,0 +1,131 @@
+//! The control thread: certificate, configuration, destinations, admin server, and the end of the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use bailiwick_agent::{ConfigStream, DestinationsTask, Dialer, Renewal, RenewalSettings, StreamSettings};
+use bailiwick_runtime::admin::Admin;
+use bailiwick_runtime::drain::{Drained, shutdown_signal};
+use bailiwick_runtime::metrics::Metrics;
+use bailiwick_runtime::ready::Blocker;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::dump;
+use crate::config::Config;
+use crate::shared::Shared;
+
+/// How long the last audit events may take to be written.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// What the control thread works with.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) identity: Dialer,
+    pub(super) configuration: Dialer,
+    pub(super) lookups: DestinationsTask,
+    pub(super) registry: Metrics,
+    pub(super) shared: Arc<Shared>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Control {
+    /// Works until a signal came and the drain is over.
+    ///
+    /// # Errors
+    /// When the admin server cannot start, or the data plane ended unasked.
+    pub(super) async fn run(self, config: &Config, starting: Blocker) -> anyhow::Result<()> {
+        let shutdown = shutdown_signal()?;
+        let shared = Arc::clone(&self.shared);
+        let dumped = Arc::clone(&shared);
+        let admin = Admin::new(shared.readiness.clone(), self.registry.clone())
+            .with_config(move || dump::json(&dumped))
+            .bind(&config.admin)?;
+        tracing::info!(
+            workload = %shared.workload, admin = %admin.address(), listeners = ?shared.own_listeners,
+            version = env!("CARGO_PKG_VERSION"), "the sidecar starts"
+        );
+        wait_for_first_state(&shared);
+        starting.done();
+        tokio::spawn(admin.serve(std::future::pending()));
+        let stop = self.stop.clone();
+        self.spawn_agents(config);
+        tokio::select! {
+            signal = shutdown => tracing::info!(signal = signal.name(), "draining"),
+            () = stop.cancelled() => bail!("a data-plane thread ended unasked"),
+        }
+        drain(&shared, config).await
+    }
+
+    fn spawn_agents(self, config: &Config) {
+        let shared = &self.shared;
+        let settings = RenewalSettings {
+            token_file: config.control.token_file.clone(),
+            bundle_file: config.control.bundle_file.clone(),
+            // The token names the service account; the first certificate binds this process to it.
+            expected: None,
+        };
+        let (credentials, trust) = (Arc::clone(&shared.credentials), Arc::clone(&shared.trust));
+        let renewal = Renewal::new(self.identity, settings, credentials, trust, shared.audit.clone());
+        tokio::spawn(renewal.run());
+        let settings = StreamSettings {
+            workload: shared.workload.clone(),
+            instance: shared.ids.connection().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let stream = ConfigStream::new(
+            self.configuration,
+            settings,
+            Arc::clone(&shared.credentials),
+            Arc::clone(&shared.config),
+            Arc::clone(&shared.trust),
+        );
+        tokio::spawn(stream.run());
+        tokio::spawn(self.lookups.run());
+    }
+}
+
+/// Holds the process unready until there is a certificate, somebody to believe, and something to enforce.
+fn wait_for_first_state(shared: &Arc<Shared>) {
+    let certificate = shared.readiness.block("certificate");
+    let bundle = shared.readiness.block("bundle");
+    let snapshot = shared.readiness.block("snapshot");
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        reached(shared.credentials.subscribe(), |generation| *generation != 0).await;
+        certificate.done();
+        reached(shared.trust.subscribe(), |_| !shared.trust.current().bundle().is_empty()).await;
+        bundle.done();
+        reached(shared.config.subscribe(), |generation| *generation != 0).await;
+        snapshot.done();
+        tracing::info!("ready: certificate, bundle and first snapshot are there");
+    });
+}
+
+/// FAIL-CLOSED: if what is waited for went away, it is waited for without end, and the process stays unready.
+async fn reached(mut state: watch::Receiver<u64>, condition: impl FnMut(&u64) -> bool) {
+    if state.wait_for(condition).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends without cutting what is in flight: unready at once, listeners close after their grace, connections after
+/// their last answer, and all of it by the deadline or a second signal.
+async fn drain(shared: &Shared, config: &Config) -> anyhow::Result<()> {
+    let _draining = shared.readiness.block("draining");
+    let again = shutdown_signal()?;
+    tokio::select! {
+        drained = shared.drain.drained(config.drain.deadline) => match drained {
+            Drained::Complete => tracing::info!("drained"),
+            Drained::DeadlinePassed { left } => {
+                tracing::warn!(left, "the drain's deadline has passed; what is left is cut");
+            }
+        },
+        signal = again => tracing::warn!(signal = signal.name(), "asked again: what is left is cut"),
+    }
+    if !shared.audit.flush(LAST_EVENTS) {
+        tracing::error!("the last audit events could not be written in time");
+    }
+    Ok(())
+}

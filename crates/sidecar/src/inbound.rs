@@ -1,0 +1,21 @@
+//! Calls that come in: accept, deny early, authenticate, then serve by protocol.
+//!
+//! ```text
+//!  accept --admit--> (TLS) authn --> Caller --http--> attributes -> decide -> record -> forward | deny
+//!                                          \--tcp---> decide -> record -> relay | close
+//! ```
+
+pub(crate) mod accept;
+pub(crate) mod attributes;
+pub(crate) mod caller;
+pub(crate) mod deny;
+pub(crate) mod forward;
+pub(crate) mod headers;
+mod http;
+mod protocol;
+pub(crate) mod record;
+mod tcp;
+mod tcp_call;
+pub(crate) mod upstream;
+
+pub(crate) use accept::run;

@@ -1,0 +1,76 @@
+//! What all threads of the data plane share, and what each of them has alone.
+//!
+//! ```text
+//!  control thread ──writes──> Shared (one a process) <──reads── Worker (one a thread): its sessions, its pools
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bailiwick_agent::audit::{AuditSink, EventIds};
+use bailiwick_agent::{ConfigStore, Destinations};
+use bailiwick_authn::{ClientTls, CredentialStore, TrustStore};
+use bailiwick_policy::WorkloadKey;
+use bailiwick_runtime::drain::Drain;
+use bailiwick_runtime::ready::Readiness;
+
+use crate::config::Limits;
+use crate::connections::Connections;
+use crate::metrics::SidecarMetrics;
+use crate::outbound::Pool;
+use crate::sessions::Sessions;
+
+/// One a process: made by `app`, read by every thread. Nothing in it blocks, and nothing in it is a secret that can
+/// be read out: the credential store gives configurations for handshakes, never a key.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The workload that this sidecar stands before.
+    pub(crate) workload: WorkloadKey,
+    /// What is enforced now. FAIL-CLOSED: without a snapshot there is nothing to decide with, and nothing passes.
+    pub(crate) config: Arc<ConfigStore>,
+    /// Our own certificate, of the newest generation.
+    pub(crate) credentials: Arc<CredentialStore>,
+    /// The roots that may vouch for peers.
+    pub(crate) trust: Arc<TrustStore>,
+    /// Settings to connect to other sidecars with.
+    pub(crate) client_tls: ClientTls,
+    /// Answers where calls lead.
+    pub(crate) destinations: Destinations,
+    /// Takes every decision, before bytes move.
+    pub(crate) audit: AuditSink,
+    /// Names connections and decisions in events and answers.
+    pub(crate) ids: EventIds,
+    /// Counters, with their handles ready.
+    pub(crate) metrics: SidecarMetrics,
+    /// Counts open connections against the limits.
+    pub(crate) connections: Connections,
+    /// Deadlines and sizes.
+    pub(crate) limits: Limits,
+    /// The addresses that this sidecar listens on: no call may lead back to one of them (security case J4).
+    pub(crate) own_listeners: Vec<SocketAddr>,
+    /// Gives a watch to each connection. INVARIANT: the shared state itself holds no watch, or a drain would never
+    /// complete.
+    pub(crate) drain: Drain,
+    /// True once certificate, bundle and first snapshot are there.
+    pub(crate) readiness: Readiness,
+}
+
+/// One a thread (or one in all, with `runtime.multiThread`): what needs no sharing while every thread has its own.
+/// It is `Send + Sync` all the same, so that the choice of runtime stays one switch.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// What it shares with the other threads.
+    pub(crate) shared: Arc<Shared>,
+    /// Calls in flight that came in through this thread: decided again when the truth changes.
+    pub(crate) sessions: Sessions,
+    /// Connections to other sidecars that this thread keeps.
+    pub(crate) outbound: Pool,
+}
+
+impl Worker {
+    /// A thread's own state, empty.
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        let outbound = Pool::new(&shared.limits);
+        Arc::new(Self { shared, sessions: Sessions::default(), outbound })
+    }
+}
