@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Timers do not count time in which the machine was suspended, so the wall clock is read again this often.
-const LONGEST_SLICE: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST_SLICE: Duration = Duration::from_secs(30);
 
 /// Seconds since the Unix epoch.
 pub(crate) fn now() -> i64 {

@@ -168,7 +168,12 @@ impl DestinationsTask {
         let channel = self.dialer.dial().await?;
         let mut client = DestinationsClient::new(channel).max_decoding_message_size(MAXIMUM_MESSAGE_BYTES);
         let (outbound, requests) = mpsc::unbounded_channel();
-        for (query_id, query) in self.shared.lock().queries() {
+        let queries = {
+            let mut table = self.shared.lock();
+            table.remove_unused(Instant::now(), UNUSED);
+            table.queries()
+        };
+        for (query_id, query) in queries {
             send(&outbound, query_id, Some(&query))?;
         }
         let response = timeout(OPEN_DEADLINE, client.lookup(UnboundedReceiverStream::new(requests)))

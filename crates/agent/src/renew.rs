@@ -140,8 +140,20 @@ impl Renewal {
                     let delay = backoff.next_delay();
                     tracing::warn!(%error, ?delay, "no new certificate; trying again");
                     self.audit.authentication(AuthenticationEvent::refused(error.to_string()));
-                    tokio::time::sleep(delay).await;
+                    self.pause(delay).await;
                 }
+            }
+        }
+    }
+
+    /// A certificate that ended meanwhile, as in a suspend, is asked for again within 30 s.
+    async fn pause(&self, mut left: Duration) {
+        while !left.is_zero() {
+            let slice = left.min(clock::LONGEST_SLICE);
+            tokio::time::sleep(slice).await;
+            left = left.saturating_sub(slice);
+            if !self.has_valid_certificate() {
+                return;
             }
         }
     }

@@ -1,11 +1,5 @@
 //! The agent against an operator in this process: first contact, renewal, configuration, trust, destinations.
 #![cfg(test)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: a failure is the report"
-)]
 
 mod fake_operator;
 
@@ -203,10 +197,8 @@ async fn trust_bundles_are_replaced_whole_or_not_at_all() {
     bundle.insert(partner.trust_domain().clone(), vec![Arc::clone(partner.root_der())]).unwrap();
     let bytes = encode_bundle(&bundle);
     running.session.send(FromServer::Bundle(bytes.clone())).await;
-    match running.session.receive().await {
-        FromClient::BundleAck(ack) => assert_eq!(ack.digest, Digest::of(&bytes).to_vec()),
-        other => panic!("{other:?}"),
-    }
+    let FromClient::BundleAck(ack) = running.session.receive().await else { panic!("the bundle is good") };
+    assert_eq!(ack.digest, Digest::of(&bytes).to_vec());
     assert_eq!(running.trust.current().bundle(), &bundle);
 
     let mut foreign = TrustBundle::default();

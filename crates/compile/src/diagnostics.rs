@@ -127,6 +127,16 @@ impl FieldPath {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// The path of the field that this one stands in; `None` of the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = self.0.rfind(['.', '[']).unwrap_or_default();
+        Some(Self(self.0.get(..end).unwrap_or_default().to_owned()))
+    }
+
     /// The path as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -11,16 +11,24 @@
 //!    --> Compiled { workloads, routes, objects' outcomes, diagnostics }
 //! ```
 
+pub mod codes;
+mod compiler;
 mod diagnostics;
+mod output;
 mod spec;
+mod suggest_allow;
 mod world;
 
+pub use codes::CodeInfo;
+pub use compiler::{Compiler, compile};
 pub use diagnostics::{Code, Diagnostic, FieldPath, ObjectKey, ObjectKind, Severity, SourceLocation};
+pub use output::{Backend, Compiled, MeshSettings, ObjectOutcome, Route, WorkloadConfig};
 pub use spec::{
     AuthenticationSpec, ClusterPolicySpec, LabelSelector, MtlsSpec, NamespaceMatch, PolicySpec, Reference, Requirement,
     RoleSpec, RuleSpec, SelectorOperator, SubjectSpec, Target, TargetKind, TrustDomainSpec,
 };
+pub use suggest_allow::{CallShape, RefusedCall, Suggestion, suggest_allow};
 pub use world::{
-    ContainerPort, Decoded, Invalid, NamespaceFacts, Object, Selection, Service, ServicePort, TargetPort, Workload,
-    WorkloadKind, World,
+    ContainerPort, Decoded, FieldSpans, Invalid, NamespaceFacts, Object, Selection, Service, ServicePort, TargetPort,
+    Workload, WorkloadKind, World,
 };

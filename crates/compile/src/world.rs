@@ -1,13 +1,15 @@
 //! What the compiler reads: the decoded objects and the facts of the cluster (or folder) around them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bailiwick_identity::{Namespace, Port, ServiceAccount};
 use bailiwick_policy::{Mode, WorkloadKey};
 
+use crate::head::Head;
 use crate::{
-    AuthenticationSpec, ClusterPolicySpec, Diagnostic, LabelSelector, ObjectKey, PolicySpec, RoleSpec, SourceLocation,
-    Target, TrustDomainSpec,
+    AuthenticationSpec, ClusterPolicySpec, Diagnostic, FieldPath, LabelSelector, ObjectKey, PolicySpec, RoleSpec,
+    SourceLocation, Target, TrustDomainSpec,
 };
 
 /// Everything that the compile reads. Vectors may hold objects in any order.
@@ -47,8 +49,21 @@ pub struct Object<S> {
     pub generation: i64,
     /// Where it was read.
     pub location: SourceLocation,
+    /// The places of its fields, where there is text; empty for objects of the API server.
+    pub fields: FieldSpans,
     /// Its spec, or why it has none.
     pub spec: Decoded<S>,
+}
+
+/// The place of each field of an object: the first byte and the byte after the last, in the object's file.
+pub type FieldSpans = Arc<BTreeMap<FieldPath, (usize, usize)>>;
+
+impl<S> Object<S> {
+    /// The place of a field; of the nearest field around it, or of the object, if its own is not known.
+    #[must_use]
+    pub fn location_of(&self, field: &FieldPath) -> SourceLocation {
+        Head::of(self).location_of(field)
+    }
 }
 
 /// A decoded spec, or what could still be read of an invalid one.
@@ -94,6 +109,8 @@ pub struct NamespaceFacts {
     pub labels: BTreeMap<String, String>,
     /// True where every workload counts as injected (a folder, not a cluster).
     pub always_enrolled: bool,
+    /// Where it was read; `None` if it only occurs in other objects' metadata.
+    pub location: Option<SourceLocation>,
 }
 
 /// What runs a workload's pods.

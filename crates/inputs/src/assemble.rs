@@ -36,7 +36,7 @@ pub(crate) fn assemble<'a>(contents: impl IntoIterator<Item = &'a Contents>, alw
 struct Assembly {
     out: Assembled,
     objects: Vec<DecodedObject>,
-    labels: BTreeMap<Namespace, (BTreeMap<String, String>, SourceLocation)>,
+    labels: BTreeMap<Namespace, (BTreeMap<String, String>, Option<SourceLocation>)>,
     mentioned: BTreeSet<Namespace>,
     workloads: BTreeMap<WorkloadKey, Vec<Workload>>,
     services: BTreeMap<(Namespace, String), Vec<bailiwick_compile::Service>>,
@@ -76,12 +76,12 @@ impl Assembly {
     fn namespace(&mut self, name: &Namespace, labels: &BTreeMap<String, String>, location: &SourceLocation) {
         match self.labels.get(name) {
             None => {
-                self.labels.insert(name.clone(), (labels.clone(), location.clone()));
+                self.labels.insert(name.clone(), (labels.clone(), Some(location.clone())));
             }
             Some((known, _)) if known == labels => {}
             Some((_, first)) => {
                 let what = format!("Namespace `{name}`");
-                let problem = twice(&what, location, first);
+                let problem = twice(&what, location, first.as_ref().unwrap_or(location));
                 self.out.world.unreadable.push(problem.clone());
                 self.out.diagnostics.push(problem);
             }
@@ -93,13 +93,13 @@ impl Assembly {
         self.finish_workloads();
         self.finish_services();
         for name in std::mem::take(&mut self.mentioned) {
-            self.labels.entry(name).or_insert_with(|| (BTreeMap::new(), SourceLocation::nowhere("")));
+            self.labels.entry(name).or_insert_with(|| (BTreeMap::new(), None));
         }
         self.out.world.namespaces = std::mem::take(&mut self.labels)
             .into_iter()
-            .map(|(name, (labels, _))| {
+            .map(|(name, (labels, location))| {
                 let labels = complete_labels(&name, labels);
-                (name, NamespaceFacts { labels, always_enrolled })
+                (name, NamespaceFacts { labels, always_enrolled, location })
             })
             .collect();
         let place = |problem: &Diagnostic| (Arc::clone(&problem.location.file), problem.location.span);

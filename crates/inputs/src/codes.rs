@@ -1,17 +1,6 @@
 //! The stable codes of this crate's messages: BW0001 to BW0199. A code is never given another meaning.
 
-use bailiwick_compile::Code;
-
-/// A code, for `docs/messages.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CodeInfo {
-    /// The code.
-    pub code: Code,
-    /// A few words.
-    pub title: &'static str,
-    /// One paragraph: what it means, why it is refused, what to do.
-    pub explanation: &'static str,
-}
+use bailiwick_compile::{Code, CodeInfo};
 
 macro_rules! codes {
     ($($(#[$meta:meta])* $name:ident = $number:literal, $title:literal, $explanation:literal;)*) => {

@@ -10,6 +10,7 @@ mod identify;
 mod metadata;
 mod method;
 mod permission;
+mod places;
 mod policy;
 mod reader;
 mod reference;
@@ -29,13 +30,13 @@ mod tests;
 use std::sync::Arc;
 
 use bailiwick_compile::{
-    AuthenticationSpec, ClusterPolicySpec, Decoded, Diagnostic, FieldPath, Invalid, Object, ObjectKey, ObjectKind,
+    AuthenticationSpec, ClusterPolicySpec, Decoded, Diagnostic, FieldPath, FieldSpans, Invalid, Object, ObjectKey, ObjectKind,
     PolicySpec, RoleSpec, Selection, SourceLocation, TrustDomainSpec,
 };
 use bailiwick_policy::Mode;
 
 pub(crate) use identify::{Identity, ManifestKind, identify};
-pub(crate) use reader::{At, Reader, shorten};
+pub(crate) use reader::{At, Reader};
 pub use method::registered_methods;
 pub use shape::{KnownFields, known_fields};
 pub(crate) use target::port;
@@ -69,7 +70,7 @@ pub(crate) fn decode(file: &Arc<str>, kind: ObjectKind, root: &Node) -> Result<D
     let mut reader = Reader::new(Arc::clone(file), None);
     let at = At::root(root);
     let Some(meta) = metadata::read(&mut reader, &at, kind) else { return Err(reader.finish()) };
-    let mut head = Head { meta, reader, spec: None };
+    let mut head = Head { meta, reader, root, spec: None };
     check::faults(&mut head.reader, root);
     check::root_fields(&mut head.reader, &at);
     head.spec = match head.reader.required(&at, "spec") {
@@ -110,6 +111,7 @@ impl<S> Outcome<S> {
 struct Head<'a> {
     meta: metadata::Metadata,
     reader: Reader,
+    root: &'a Node,
     spec: Option<At<'a>>,
 }
 
@@ -121,6 +123,8 @@ impl<'a> Head<'a> {
         };
         let (spec, selection, mode) = (outcome.spec, outcome.selection, outcome.mode);
         let mut problems = self.reader.finish();
+        let sound = spec.is_some() && problems.is_empty();
+        let fields = if sound { places::of_fields(self.root) } else { FieldSpans::default() };
         let spec = match spec {
             Some(spec) if problems.is_empty() => Decoded::Valid(spec),
             spec => {
@@ -132,7 +136,7 @@ impl<'a> Head<'a> {
             }
         };
         let metadata::Metadata { key, generation, location } = self.meta;
-        Object { key, generation, location, spec }
+        Object { key, generation, location, fields, spec }
     }
 
     fn unsupported(mut self) -> Object<()> {

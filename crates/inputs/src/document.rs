@@ -13,7 +13,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use faults::{Fault, FaultKind, faults};
+pub(crate) use faults::{FaultKind, faults};
 pub(crate) use json::from_json;
 pub(crate) use split::{Chunk, split};
 pub(crate) use yaml::{ParseProblem, ParseProblemKind, parse};

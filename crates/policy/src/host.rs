@@ -62,7 +62,7 @@ impl FromStr for HostPattern {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let suffix = text.starts_with("*.");
         let name = text.strip_prefix("*.").unwrap_or(text);
-        if name.contains('*') {
+        if name.contains('*') || (suffix && name.starts_with('[')) {
             return Err(HostError::Wildcard { text: text.to_owned() });
         }
         let (host, port) = split_port(name).ok_or_else(|| HostError::Malformed { text: text.to_owned() })?;
@@ -122,4 +122,38 @@ fn canonical_name(host: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(host.to_ascii_lowercase()));
     }
     Some(Cow::Borrowed(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_one_or_more_labels() {
+        let pattern: HostPattern = "*.Example.com.".parse().unwrap();
+        assert_eq!(pattern.as_str(), "*.example.com");
+        assert!(pattern.matches("a.example.com") && pattern.matches("a.b.example.com"));
+        for other in ["example.com", ".example.com", "aexample.com", "a.example.com.evil", "*.example.org"] {
+            assert!(!pattern.matches(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_pattern_is_named() {
+        let error = |text: &str| text.parse::<HostPattern>().unwrap_err();
+        assert!(matches!(error("a.*.com"), HostError::Wildcard { .. }));
+        assert!(matches!(error("*"), HostError::Wildcard { .. }));
+        assert!(matches!(error("*.[::1]"), HostError::Wildcard { .. }));
+        assert!(matches!(error("a.com:80"), HostError::Port { .. }));
+        assert!(matches!(error("a..com"), HostError::Malformed { .. }));
+    }
+
+    #[test]
+    fn addresses_have_one_form_too() {
+        assert_eq!(canonical_host("[2001:DB8:0::1]:8080").unwrap(), "[2001:db8::1]");
+        assert_eq!(canonical_host("10.0.0.1:80").unwrap(), "10.0.0.1");
+        for wrong in ["[::1", "[::1]x", "::1", "[zz]", "a:b:c", "a:123456"] {
+            assert!(canonical_host(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -30,6 +30,9 @@ pub enum PathError {
     /// `;`: some backends cut path parameters off.
     #[error("the path has a `;`")]
     Semicolon,
+    /// `?`: the query is not part of a path, so a template with one could never match (A7).
+    #[error("the path has a `?`: the query is not part of it")]
+    Query,
     /// `#`, which never belongs into a request target.
     #[error("the target has a `#`")]
     Fragment,
@@ -116,6 +119,7 @@ const fn check_byte(byte: u8) -> Result<bool, PathError> {
         b'%' => Ok(true),
         b'\\' => Err(PathError::HiddenSeparator),
         b';' => Err(PathError::Semicolon),
+        b'?' => Err(PathError::Query),
         b'#' => Err(PathError::Fragment),
         0..=0x20 | 0x7f => Err(PathError::Control),
         0x80..=0xff => Err(PathError::NotAscii),
@@ -174,3 +178,6 @@ const fn hex(digit: &u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,60 @@ impl fmt::Display for PathTemplate {
         formatter.write_str(&self.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(template: &str, path: &str) -> bool {
+        PathTemplate::parse(template).unwrap().matches(&CanonicalPath::parse(path).unwrap())
+    }
+
+    #[test]
+    fn a_variable_is_one_whole_segment() {
+        assert!(matches("/orders/{id}", "/orders/1") && matches("/orders/*", "/orders/1"));
+        for other in ["/orders", "/orders/", "/orders/1/", "/orders/1/items", "/Orders/1", "/ordersx/1"] {
+            assert!(!matches("/orders/{id}", other), "{other}");
+        }
+    }
+
+    /// A11: the rest begins at a segment's end.
+    #[test]
+    fn the_rest_is_the_path_itself_and_all_below() {
+        for below in ["/api", "/api/", "/api/x", "/api/x/y/"] {
+            assert!(matches("/api/**", below), "{below}");
+            assert!(matches("/**", below), "{below}");
+        }
+        assert!(!matches("/api/**", "/apix") && !matches("/api/**", "/"));
+    }
+
+    /// A7, A10: a trailing slash and another case are another path.
+    #[test]
+    fn literals_are_canonical_bytes() {
+        assert!(matches("/%7Euser/%2b", "/~user/%2B"));
+        assert!(!matches("/a", "/a/") && !matches("/a/", "/a") && !matches("/a", "/A"));
+        assert!(matches("/a/", "/a/") && matches("/", "/"));
+        assert_eq!(PathTemplate::parse("/%7Eu").unwrap().exact(), Some("/~u"));
+        assert_eq!(PathTemplate::parse("/a/**").unwrap().exact(), None);
+    }
+
+    #[test]
+    fn what_could_never_match_is_refused() {
+        let refused = |text: &str| PathTemplate::parse(text).unwrap_err();
+        for path in
+            ["orders", "", "//a", "/a//b", "/a/../b", "/a%2Fb", "/a;b", "/a?b", "/a#b", "/a b", "/%zz"]
+        {
+            assert!(matches!(refused(path), PathTemplateError::Path { .. }), "{path}");
+        }
+        for partial in ["/a*", "/{a}b", "/a{b}", "/***", "/{a", "/a**"] {
+            assert!(matches!(refused(partial), PathTemplateError::Partial { .. }), "{partial}");
+        }
+        assert!(matches!(refused("/**/a"), PathTemplateError::RestNotLast { .. }));
+        for variable in ["/{}", "/{A}", "/{1a}", "/{in}", "/{a}/{a}", "/{a-b}"] {
+            assert!(matches!(refused(variable), PathTemplateError::Variable { .. }), "{variable}");
+        }
+        assert_eq!(refused(&"/a".repeat(66)), PathTemplateError::TooLong);
+        assert_eq!(refused(&format!("/{}", "a".repeat(1024))), PathTemplateError::TooLong);
+        assert!(PathTemplate::parse(&"/a".repeat(64)).is_ok());
+    }
+}

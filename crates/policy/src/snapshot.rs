@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub(crate) index: Index,
     /// The triples that are decided before the handshake.
     pub(crate) early: Box<[EarlyDeny]>,
+    /// The step and the port selection of every `http` and `grpc` Deny in Enforce, distinct and by step.
+    path_denies: Box<[(Step, u32)]>,
     /// The port selections of Audit objects, distinct.
     audited: Box<[PortSelection]>,
     /// Every start and end of a rule's window, ascending.
@@ -105,11 +107,10 @@ impl Snapshot {
     }
 
     fn has_path_deny(&self, port: Port, last: Step) -> bool {
-        self.rows
+        self.path_denies
             .iter()
-            .take_while(|row| row.step <= last)
-            .filter(|row| !row.audit && matches!(row.kind, RowKind::Http | RowKind::Grpc))
-            .any(|row| self.row_selects(row, port))
+            .take_while(|(step, _)| *step <= last)
+            .any(|(_, ports)| self.ports.get(*ports as usize).is_some_and(|ports| ports.contains(port)))
     }
 
     /// The next instant after `after` at which a rule starts or ends to apply: calls in flight are decided again then.

@@ -232,3 +232,59 @@ impl fmt::Display for SpiffePattern {
         formatter.write_str(&self.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_bits_are_an_error_that_says_what_was_meant() {
+        let error = IpBlock::parse_cidr("10.1.2.3/8").unwrap_err();
+        assert_eq!(error.to_string(), "`10.1.2.3/8` has host bits set: did you mean `10.0.0.0/8`?");
+        for wrong in ["10.0.0.0", "10.0.0.0/33", "10.0.0/8", "", "x/8"] {
+            assert!(matches!(IpBlock::parse_cidr(wrong), Err(IpBlockError::Malformed { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn exceptions_lie_within_and_are_left_out() {
+        let net = |text| IpBlock::parse_cidr(text).unwrap();
+        let block = IpBlock::new(net("10.0.0.0/8"), vec![net("10.1.0.0/16")]).unwrap();
+        assert!(block.contains("10.2.0.1".parse().unwrap()) && !block.contains("10.1.0.1".parse().unwrap()));
+        assert!(matches!(
+            IpBlock::new(net("10.0.0.0/8"), vec![net("11.0.0.0/16")]),
+            Err(IpBlockError::Outside { .. })
+        ));
+        assert_eq!(net("::ffff:10.0.0.0/104"), net("10.0.0.0/8"));
+    }
+
+    #[test]
+    fn a_star_is_one_whole_segment_and_never_the_trust_domain() {
+        let pattern: SpiffePattern = "spiffe://partner.example/ns/*/sa/sync".parse().unwrap();
+        let matches = |text: &str| pattern.matches(&text.parse().unwrap());
+        assert!(matches("spiffe://partner.example/ns/a.b/sa/sync"));
+        for other in [
+            "spiffe://other.example/ns/a/sa/sync",
+            "spiffe://partner.example/ns/a/b/sa/sync",
+            "spiffe://partner.example/ns/sa/sync",
+            "spiffe://partner.example/ns/a/sa/sync/x",
+            "spiffe://partner.example/ns/a/sa/Sync",
+        ] {
+            assert!(!matches(other), "{other}");
+        }
+        assert_eq!(pattern.exact(), None);
+        let exact = "spiffe://partner.example/x".parse::<SpiffePattern>().unwrap();
+        assert_eq!(exact.exact(), Some("spiffe://partner.example/x"));
+        for wrong in [
+            "spiffe://*/x",
+            "spiffe://a",
+            "http://a/x",
+            "spiffe://a/x*",
+            "spiffe://a//x",
+            "spiffe://a/",
+            "spiffe://a/..",
+        ] {
+            assert!(wrong.parse::<SpiffePattern>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -66,7 +66,7 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
         connections: Connections::new(&config.limits, &metrics),
         metrics,
         limits: config.limits.clone(),
-        own_listeners: listeners.addresses(),
+        own_listeners: listeners.own(),
         drain: Drain::new(),
         readiness,
     });

@@ -34,7 +34,6 @@ pub(crate) fn http1_server(limits: &Limits, timer: HeadTimer) -> http1::Builder 
         .header_read_timeout(limits.idle)
         .max_buf_size(HTTP1_BUFFER)
         .max_headers(HEADERS)
-        .half_close(true)
         .auto_date_header(false);
     builder
 }

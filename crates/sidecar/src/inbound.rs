@@ -19,3 +19,6 @@ mod tcp_call;
 pub(crate) mod upstream;
 
 pub(crate) use accept::run;
+
+#[cfg(test)]
+mod tests;

@@ -22,3 +22,6 @@ mod upgrade;
 
 pub(crate) use self::pool::Pool;
 pub(crate) use self::serve::run;
+
+#[cfg(test)]
+mod tests;

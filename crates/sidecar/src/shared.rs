@@ -46,13 +46,36 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     /// Deadlines and sizes.
     pub(crate) limits: Limits,
-    /// The addresses that this sidecar listens on: no call may lead back to one of them (security case J4).
-    pub(crate) own_listeners: Vec<SocketAddr>,
+    /// Where this sidecar itself listens.
+    pub(crate) own_listeners: OwnListeners,
     /// Gives a watch to each connection. INVARIANT: the shared state itself holds no watch, or a drain would never
     /// complete.
     pub(crate) drain: Drain,
     /// True once certificate, bundle and first snapshot are there.
     pub(crate) readiness: Readiness,
+}
+
+/// The addresses that this sidecar listens on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnListeners {
+    /// For callers of the application.
+    pub(crate) inbound: Vec<SocketAddr>,
+    /// For the application.
+    pub(crate) outbound: Vec<SocketAddr>,
+}
+
+impl OwnListeners {
+    /// True if a call to this address would come back here without end (security case J4): to an outbound listener,
+    /// or without mesh TLS to an inbound one. A meshed call to oneself ends at the application and is no loop.
+    pub(crate) fn lead_back(&self, address: SocketAddr, meshed: bool) -> bool {
+        let to = address.ip().to_canonical();
+        let local = to.is_loopback() || to.is_unspecified();
+        let reached = |listener: &SocketAddr| {
+            let at = listener.ip().to_canonical();
+            listener.port() == address.port() && (at == to || (at.is_unspecified() && local))
+        };
+        self.outbound.iter().any(reached) || (!meshed && self.inbound.iter().any(reached))
+    }
 }
 
 /// One a thread (or one in all, with `runtime.multiThread`): what needs no sharing while every thread has its own.
@@ -74,3 +97,6 @@ impl Worker {
         Arc::new(Self { shared, sessions: Sessions::default(), outbound })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod for_test;

@@ -28,6 +28,7 @@ mod digest;
 mod encode;
 mod encode_object;
 mod error;
+mod greeting;
 mod position;
 
 /// The generated messages and, with feature `rpc`, the service stubs.
@@ -56,6 +57,7 @@ pub use destination::{
 pub use digest::{Digest, DigestError};
 pub use encode::{Encoded, encode};
 pub use error::{DecodeError, FieldError, FieldProblem};
+pub use greeting::{Greeting, decode_hello};
 pub use position::Position;
 
 /// The schema level that this build writes and the highest that it reads. It grows whenever a message gains a meaning

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bailiwick_identity::{InvalidAuthentication, MtlsMode, Port, PortTrust, TrustBundle, TrustConfig};
 use bailiwick_policy::{
     Body, BoundObject, Effect, GrpcPermission, HttpPermission, IpBlock, Layer, Methods, Mode, Origin,
-    PathTemplate, Permission, PolicyObject, PortProtocol, PortSelection, Rule, SnapshotParts, SubjectClass,
-    SubjectEntry, WorkloadKey,
+    PathTemplate, Permission, PolicyObject, PortProtocol, PortSelection, Rule, SnapshotId, SnapshotParts,
+    SubjectClass, SubjectEntry, WorkloadKey,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -469,4 +469,29 @@ fn answers_go_round_and_plaintext_is_never_guessed() {
         port: Port::try_from(80_u16).unwrap(),
     };
     assert_eq!(decode_query(&encode_query(&query)).unwrap(), query);
+}
+
+#[test]
+fn l5_a_hello_names_its_workload_in_full() {
+    let id = SnapshotId([7; 32]);
+    let hello = proto::Hello {
+        schema_level: SCHEMA_LEVEL,
+        sidecar_version: "0.1.0".to_owned(),
+        namespace: "shop".to_owned(),
+        workload: "orders".to_owned(),
+        instance: "orders-6f7b".to_owned(),
+        held: Some(position().to_held(&id)),
+        bundle_digest: Vec::new(),
+    };
+    let greeting = decode_hello(&hello).unwrap();
+    assert_eq!((greeting.held, greeting.bundle), (Some((id, position())), None));
+    let refused = |change: fn(&mut proto::Hello)| {
+        let mut hello = hello.clone();
+        change(&mut hello);
+        decode_hello(&hello).unwrap_err().to_string()
+    };
+    assert!(refused(|hello| hello.namespace.clear()).starts_with("hello: namespace"));
+    assert!(refused(|hello| hello.workload = "*".to_owned()).starts_with("hello: workload"));
+    assert!(refused(|hello| hello.instance = "a\nb".to_owned()).starts_with("hello: instance"));
+    assert!(refused(|hello| hello.bundle_digest = vec![1]).starts_with("hello: bundle_digest"));
 }

@@ -217,7 +217,11 @@ impl Session {
                 deliver(&outbound, Outbound::Nack(nack)).await;
                 store.applied(active.generation()).await;
             }
-            deliver(&outbound, Outbound::Ack(Ack { snapshot_id, version })).await;
+            // One that was replaced meanwhile is not enforced; the acknowledgement of the newer one says more.
+            let newest = store.current().is_some_and(|current| Arc::ptr_eq(&current, &active));
+            if newest {
+                deliver(&outbound, Outbound::Ack(Ack { snapshot_id, version })).await;
+            }
         });
     }
 
@@ -273,3 +277,6 @@ fn read_chunk(
 async fn deliver(outbound: &mpsc::Sender<ClientMessage>, kind: Outbound) {
     drop(outbound.send(ClientMessage { kind: Some(kind) }).await);
 }
+
+#[cfg(test)]
+mod tests;

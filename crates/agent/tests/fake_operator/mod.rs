@@ -1,5 +1,4 @@
 //! An operator in this process: real TLS and gRPC, with every answer given by the test.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code: a failure is the report")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -137,10 +136,9 @@ impl Session {
     }
 
     pub(crate) async fn hello(&mut self) -> Hello {
-        match self.receive().await {
-            FromClient::Hello(hello) => hello,
-            other => panic!("expected a hello, got {other:?}"),
-        }
+        let message = self.receive().await;
+        let FromClient::Hello(hello) = message else { panic!("expected a hello, got {message:?}") };
+        hello
     }
 
     pub(crate) async fn send(&self, kind: FromServer) {
@@ -159,10 +157,9 @@ impl Session {
 
     /// The digests that are wanted after a header.
     pub(crate) async fn wanted(&mut self) -> Vec<Vec<u8>> {
-        match self.receive().await {
-            FromClient::Want(want) => want.digests,
-            other => panic!("expected a want, got {other:?}"),
-        }
+        let message = self.receive().await;
+        let FromClient::Want(want) = message else { panic!("expected a want, got {message:?}") };
+        want.digests
     }
 
     /// Sends a whole snapshot and returns the chunks that were wanted.
@@ -176,17 +173,15 @@ impl Session {
     }
 
     pub(crate) async fn nack(&mut self) -> String {
-        match self.receive().await {
-            FromClient::Nack(nack) => nack.reason,
-            other => panic!("expected a nack, got {other:?}"),
-        }
+        let message = self.receive().await;
+        let FromClient::Nack(nack) = message else { panic!("expected a nack, got {message:?}") };
+        nack.reason
     }
 
     pub(crate) async fn ack(&mut self) -> u64 {
-        match self.receive().await {
-            FromClient::Ack(ack) => ack.version,
-            other => panic!("expected an ack, got {other:?}"),
-        }
+        let message = self.receive().await;
+        let FromClient::Ack(ack) = message else { panic!("expected an ack, got {message:?}") };
+        ack.version
     }
 
     pub(crate) async fn silent(&mut self) -> bool {

@@ -57,8 +57,11 @@ struct Walk {
 impl Walk {
     fn folder(&mut self, path: &Path, prefix: &str, depth: usize) {
         match fs::canonicalize(path) {
-            Ok(real) if self.seen.insert(real) => {}
-            Ok(_) => return,
+            Ok(real) => {
+                if !self.seen.insert(real) {
+                    return;
+                }
+            }
             Err(error) => return self.break_folder(prefix, path, &reason(&error)),
         }
         if depth >= MAXIMUM_DEPTH {
@@ -118,11 +121,11 @@ fn names(path: &Path) -> std::io::Result<Vec<String>> {
 }
 
 fn read(path: &Path) -> FileBytes {
-    let file = fs::File::open(path).map_err(|error| reason(&error))?;
-    // Opening a pipe would wait for its writer; `open` above is on what `metadata` called no folder.
-    if !file.metadata().map_err(|error| reason(&error))?.is_file() {
+    // Before it is opened: opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(|error| reason(&error))?.is_file() {
         return Err("it is not a regular file".to_owned());
     }
+    let file = fs::File::open(path).map_err(|error| reason(&error))?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAXIMUM_FILE).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit).read_to_end(&mut bytes).map_err(|error| reason(&error))?;

@@ -1,6 +1,6 @@
 //! A folder that is read again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ use crate::contents::{Contents, problem};
 pub struct FolderSource {
     paths: Vec<PathBuf>,
     last: Option<Listing>,
+    /// Folders that could not be read at start and ever since: there is no last good content that could stay.
+    broken_since_start: BTreeSet<String>,
     files: BTreeMap<Arc<str>, FileState>,
 }
 
@@ -40,7 +42,7 @@ impl FolderSource {
     /// A source that has read nothing yet.
     #[must_use]
     pub const fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, last: None, files: BTreeMap::new() }
+        Self { paths, last: None, broken_since_start: BTreeSet::new(), files: BTreeMap::new() }
     }
 
     /// Reads everything; `None` if nothing has changed since the last time. The first time always answers.
@@ -53,19 +55,26 @@ impl FolderSource {
         self.files.retain(|name, _| listing.files.contains_key(name) || is_below(&listing, name));
         for (name, bytes) in &listing.files {
             let previous = self.files.remove(name);
+            let was_readable =
+                running && !self.broken_since_start.iter().any(|prefix| name.starts_with(prefix.as_str()));
             let state = match previous {
                 Some(state) if &state.bytes == bytes => state,
-                previous => FileState::read(name, bytes, previous.as_ref(), running),
+                previous => FileState::read(name, bytes, previous.as_ref(), was_readable),
             };
             self.files.insert(Arc::clone(name), state);
         }
-        let reading = self.reading(&listing, running);
+        if running {
+            self.broken_since_start.retain(|prefix| listing.broken.contains_key(prefix));
+        } else {
+            self.broken_since_start = listing.broken.keys().cloned().collect();
+        }
+        let reading = self.reading(&listing);
         self.last = Some(listing);
         Some(reading)
     }
 
-    fn reading(&self, listing: &Listing, running: bool) -> Reading {
-        let broken = self.broken_folders(listing, running);
+    fn reading(&self, listing: &Listing) -> Reading {
+        let broken = self.broken_folders(listing);
         let contents = self.files.values().map(|state| &state.effective).chain(&broken);
         let assembled = assemble(contents, true);
         let mut diagnostics: Vec<Diagnostic> = Vec::new();
@@ -79,24 +88,17 @@ impl FolderSource {
     }
 
     /// At start a folder that cannot be read denies every call; later its files stay.
-    fn broken_folders(&self, listing: &Listing, running: bool) -> Vec<Contents> {
+    fn broken_folders(&self, listing: &Listing) -> Vec<Contents> {
         let contents = |(prefix, why): (&String, &String)| {
             let name: Arc<str> = Arc::from(if prefix.is_empty() { "." } else { prefix.as_str() });
             let problem = problem(&name, None, codes::UNREADABLE_FILE, why.clone(), "mend or remove it");
-            // Broken at start and ever since: there is no last good content that could stay.
-            let since_start = !running || self.started_broken(prefix);
-            if since_start {
+            if self.broken_since_start.contains(prefix) {
                 return Contents::unreadable(problem);
             }
             let diagnostics = vec![problem, kept(&name, "the folder", true)];
             Contents { diagnostics, ..Contents::default() }
         };
         listing.broken.iter().map(contents).collect()
-    }
-
-    fn started_broken(&self, prefix: &str) -> bool {
-        self.last.as_ref().is_some_and(|last| last.broken.contains_key(prefix))
-            && !self.files.keys().any(|name| name.starts_with(prefix))
     }
 
     fn sources(&self) -> Sources {
@@ -137,7 +139,7 @@ fn kept(name: &Arc<str>, what: &str, had_content: bool) -> Diagnostic {
 }
 
 impl FileState {
-    fn read(name: &Arc<str>, bytes: &FileBytes, previous: Option<&Self>, running: bool) -> Self {
+    fn read(name: &Arc<str>, bytes: &FileBytes, previous: Option<&Self>, was_readable: bool) -> Self {
         let contents = match bytes {
             Ok(bytes) => Contents::of_bytes(name, bytes),
             Err(why) => {
@@ -153,7 +155,7 @@ impl FileState {
         let good = match previous {
             Some(previous) => previous.good.clone(),
             // A new file was nothing before.
-            None if running => Some(Arc::from([])),
+            None if was_readable => Some(Arc::from([])),
             None => None,
         };
         let Some(good) = good else {

@@ -81,6 +81,7 @@ pub(super) fn build(id: SnapshotId, parts: SnapshotParts) -> Result<Snapshot, Sn
     draft.rows.sort_by_key(|row| (row.step, row.rule));
     draft.changes.sort_unstable();
     draft.changes.dedup();
+    let path_denies = path_denies(&draft.rows);
     let mut ports: Vec<(PortSelection, u32)> = draft.port_numbers.into_iter().collect();
     ports.sort_unstable_by_key(|(_, number)| *number);
     let mut snapshot = Snapshot {
@@ -95,6 +96,7 @@ pub(super) fn build(id: SnapshotId, parts: SnapshotParts) -> Result<Snapshot, Sn
         sets: super::SubjectSets::default(),
         index: Index::default(),
         early: draft.early.into(),
+        path_denies,
         audited: draft.audited.into(),
         changes: draft.changes.into(),
     };
@@ -106,6 +108,18 @@ pub(super) fn build(id: SnapshotId, parts: SnapshotParts) -> Result<Snapshot, Sn
     snapshot.index = index;
     snapshot.sets = draft.sets.finish(&snapshot.trust_domain);
     Ok(snapshot)
+}
+
+fn path_denies(rows: &[Row]) -> Box<[(Step, u32)]> {
+    let mut denies: Vec<(Step, u32)> = rows
+        .iter()
+        .filter(|row| row.step != Step::Allow && !row.audit)
+        .filter(|row| matches!(row.kind, RowKind::Http | RowKind::Grpc))
+        .map(|row| (row.step, row.ports))
+        .collect();
+    denies.sort_unstable();
+    denies.dedup();
+    denies.into()
 }
 
 /// By origin. INVARIANT: the order of the parts changes neither a decision nor a rule's index, even if two objects

@@ -23,8 +23,11 @@ fn certificate(uri: &str) -> Vec<u8> {
     let validity = der(0x30, &[&der(0x17, &[b"250101000000Z"]), &der(0x17, &[b"450101000000Z"])]);
     let key = der(0x30, &[&algorithm, &der(0x03, &[&[0], &[7; 32]])]);
     let names = der(0x04, &[&der(0x30, &[&der(0x86, &[uri.as_bytes()])])]);
+    // Key usage (RFC 5280, section 4.2.1.3): digital signature.
+    let usage = der(0x04, &[&der(0x03, &[&[0x07, 0x80]])]);
+    let usage = der(0x30, &[&der(0x06, &[&[0x55, 0x1d, 0x0f]]), &der(0x01, &[&[0xff]]), &usage]);
     let extension = der(0x30, &[&der(0x06, &[&[0x55, 0x1d, 0x11]]), &der(0x01, &[&[0xff]]), &names]);
-    let extensions = der(0xa3, &[&der(0x30, &[&extension])]);
+    let extensions = der(0xa3, &[&der(0x30, &[&usage, &extension])]);
     let version = der(0xa0, &[&der(0x02, &[&[2]])]);
     let serial = der(0x02, &[&[1]]);
     let content = der(0x30, &[&version, &serial, &algorithm, &name, &validity, &name, &key, &extensions]);

@@ -43,7 +43,8 @@ impl Control {
             .with_config(move || dump::json(&dumped))
             .bind(&config.admin)?;
         tracing::info!(
-            workload = %shared.workload, admin = %admin.address(), listeners = ?shared.own_listeners,
+            workload = %shared.workload, admin = %admin.address(), inbound = ?shared.own_listeners.inbound,
+            outbound = ?shared.own_listeners.outbound,
             version = env!("CARGO_PKG_VERSION"), "the sidecar starts"
         );
         wait_for_first_state(&shared);

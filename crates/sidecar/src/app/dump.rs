@@ -1,5 +1,6 @@
 //! What `/config` shows: enough to see what is enforced, and never a secret.
 
+use std::net::SocketAddr;
 use std::time::UNIX_EPOCH;
 
 use bailiwick_agent::Active;
@@ -11,10 +12,11 @@ use crate::shared::Shared;
 
 /// The state as JSON text.
 pub(super) fn json(shared: &Shared) -> String {
-    let listeners: Vec<String> = shared.own_listeners.iter().map(ToString::to_string).collect();
+    let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<String>>();
     let value = json!({
         "workload": shared.workload.to_string(),
-        "listeners": listeners,
+        "inbound": texts(&shared.own_listeners.inbound),
+        "outbound": texts(&shared.own_listeners.outbound),
         "connectionsOpen": shared.connections.open(),
         "certificate": certificate(shared),
         "bundle": bundle(shared),

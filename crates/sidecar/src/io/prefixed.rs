@@ -19,11 +19,6 @@ impl<S> PrefixedStream<S> {
     pub(crate) const fn new(prefix: Bytes, inner: S) -> Self {
         Self { prefix, inner }
     }
-
-    /// The stream itself. Bytes that were not taken yet are lost.
-    pub(crate) const fn get_ref(&self) -> &S {
-        &self.inner
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for PrefixedStream<S> {

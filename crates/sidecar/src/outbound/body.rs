@@ -1,7 +1,7 @@
 //! Bodies on their way out and back: streamed, with the connection that they came over.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -12,45 +12,56 @@ use crate::inbound::headers::strip_identity;
 use crate::outbound::load::InFlight;
 use crate::outbound::pool::{Http1Lease, Http2Lease};
 
-/// What the application sends.
+/// What the application sends, as it comes.
 #[derive(Debug)]
-pub(crate) enum RequestBody {
-    /// Nothing.
-    Empty,
-    /// As it comes.
-    Streamed(Incoming),
-}
+pub(crate) struct RequestBody(pub(crate) Incoming);
 
 /// What the application receives.
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
     /// Of the sidecar itself.
     Own(ResponseBody),
-    /// Of the endpoint; the connection is held until its end.
+    /// Of the endpoint.
     Streamed {
         /// The endpoint's body.
         inner: Incoming,
         /// What ends with it.
-        held: Held,
+        held: Option<Held>,
     },
 }
 
 /// What a call holds until its response has ended.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// The call counts as load of its endpoint.
-    pub(crate) in_flight: InFlight,
-    /// The connection; none where it is the call's alone.
-    pub(crate) connection: Option<Leased>,
+    // The call counts as load of its endpoint.
+    _in_flight: InFlight,
+    // At most one of the two; none where the connection is the call's alone.
+    http1: Option<Http1Lease>,
+    _http2: Option<Http2Lease>,
 }
 
-/// A connection, or a place on one.
-#[derive(Debug)]
-pub(crate) enum Leased {
-    /// A whole connection.
-    Http1(Http1Lease),
-    /// A stream.
-    Http2(Http2Lease),
+impl Held {
+    /// A call on an HTTP/1 connection of the pool.
+    pub(crate) const fn http1(in_flight: InFlight, lease: Http1Lease) -> Self {
+        Self { _in_flight: in_flight, http1: Some(lease), _http2: None }
+    }
+
+    /// A call on an HTTP/2 connection of the pool.
+    pub(crate) const fn http2(in_flight: InFlight, lease: Http2Lease) -> Self {
+        Self { _in_flight: in_flight, http1: None, _http2: Some(lease) }
+    }
+
+    /// A call on a connection of its own.
+    pub(crate) const fn alone(in_flight: InFlight) -> Self {
+        Self { _in_flight: in_flight, http1: None, _http2: None }
+    }
+
+    /// The connection must not serve another call.
+    pub(crate) fn discard(self) {
+        if let Some(lease) = self.http1 {
+            lease.discard();
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -61,23 +72,16 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Streamed(inner) = &mut *self else { return Poll::Ready(None) };
-        let frame = Pin::new(inner).poll_frame(context);
+        let frame = Pin::new(&mut self.0).poll_frame(context);
         frame.map(|frame| frame.map(|frame| frame.map(stripped).map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Streamed(inner) => inner.is_end_stream(),
-        }
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Streamed(inner) => inner.size_hint(),
-        }
+        self.0.size_hint()
     }
 }
 
@@ -102,8 +106,13 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Own(body) => Pin::new(body).poll_frame(context),
-            Self::Streamed { inner, .. } => {
-                Pin::new(inner).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            Self::Streamed { inner, held } => {
+                let frame = ready!(Pin::new(&mut *inner).poll_frame(context));
+                if frame.is_none() || inner.is_end_stream() {
+                    // The connection is free now, not when the application has read the last byte.
+                    *held = None;
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
         }
     }

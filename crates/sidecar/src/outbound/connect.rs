@@ -45,9 +45,8 @@ pub(crate) struct Validity(Option<Evidence>);
 /// # Errors
 /// When the endpoint cannot be reached in time or is somebody else.
 pub(crate) async fn connect(shared: &Shared, endpoint: &Endpoint) -> Result<PeerConnection, Failure> {
-    // A call that came back here would be sent on for ever (security case J4). Meshed calls end at an inbound
-    // listener, which forwards to the application only.
-    if matches!(endpoint.transport, Transport::AsSent) && shared.own_listeners.contains(&endpoint.address) {
+    let meshed = matches!(endpoint.transport, Transport::Mesh(_));
+    if shared.own_listeners.lead_back(endpoint.address, meshed) {
         return Err(Failure::Loop);
     }
     let limits = &shared.limits;

@@ -13,7 +13,7 @@ use crate::body::ResponseBody;
 use crate::inbound::deny::Refusal;
 use crate::inbound::headers::{asks_for_websocket, strip_hop_by_hop, strip_request};
 use crate::metrics::{Direction, Protocol};
-use crate::outbound::body::{AnswerBody, Held, Leased, RequestBody};
+use crate::outbound::body::{AnswerBody, Held, RequestBody};
 use crate::outbound::failure::{Failure, is_grpc};
 use crate::outbound::route::Route;
 use crate::outbound::{serve, upgrade};
@@ -69,7 +69,7 @@ pub(crate) async fn call(
 }
 
 async fn send(proxy: &Proxy, request: Request<Incoming>) -> Result<Response<AnswerBody>, Failure> {
-    let mut request = Box::new(prepared(request, &proxy.route)?.map(RequestBody::Streamed));
+    let mut request = Box::new(prepared(request, &proxy.route)?.map(RequestBody));
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut last = None;
     while tried.len() < ATTEMPTS {
@@ -146,7 +146,7 @@ async fn exchange_http1(
         };
         let mut error = match sender.try_send_request(*request).await {
             Ok(response) => {
-                let held = Held { in_flight, connection: Some(Leased::Http1(lease)) };
+                let held = Held::http1(in_flight, lease);
                 return Ok(response.map(|body| (body, held)));
             }
             Err(error) => error,
@@ -179,7 +179,7 @@ async fn exchange_http2(
         };
         let mut error = match lease.sender.try_send_request(*request).await {
             Ok(response) => {
-                let held = Held { in_flight, connection: Some(Leased::Http2(lease)) };
+                let held = Held::http2(in_flight, lease);
                 return Ok(response.map(|body| (body, held)));
             }
             Err(error) => error,
@@ -198,13 +198,11 @@ fn answer(response: Response<(Incoming, Held)>) -> Result<Response<AnswerBody>, 
     let (mut parts, (inner, held)) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked. What follows on that connection is no answer to anybody (security case E3).
-        if let Some(Leased::Http1(lease)) = held.connection {
-            lease.discard();
-        }
+        held.discard();
         return Err(Failure::UnaskedUpgrade);
     }
     strip_hop_by_hop(&mut parts.headers);
-    Ok(Response::from_parts(parts, AnswerBody::Streamed { inner, held }))
+    Ok(Response::from_parts(parts, AnswerBody::Streamed { inner, held: Some(held) }))
 }
 
 /// An answer without a body.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bailiwick_agent::Subscription;
 use bailiwick_policy::PortProtocol;
@@ -12,12 +13,16 @@ use crate::config::ServicePort;
 use crate::outbound::failure::Failure;
 use crate::shared::{Shared, Worker};
 
+/// How long a missing answer is not asked for again.
+const REFUSAL_HOLDS: Duration = Duration::from_millis(200);
+
 /// The way to one Service, for one thread.
 #[derive(Debug)]
 pub(crate) struct Route {
     service: ServicePort,
     // INVARIANT: once there is an answer it is held, so that it stays subscribed; a newer one replaces it.
     answer: Mutex<Option<Answer>>,
+    refused: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,14 +44,14 @@ impl Answer {
 
 impl Route {
     /// Nothing is asked before the first connection.
-    pub(crate) const fn new(service: ServicePort) -> Self {
-        Self { service, answer: Mutex::new(None) }
+    pub(crate) fn new(service: ServicePort) -> Self {
+        Self { service, answer: Mutex::new(None), refused: Mutex::new(None) }
     }
 
     /// A route whose answer is known.
     #[cfg(test)]
     pub(crate) fn fixed(service: ServicePort, destination: Destination) -> Self {
-        Self { service, answer: Mutex::new(Some(Answer::Fixed(Arc::new(destination)))) }
+        Self { answer: Mutex::new(Some(Answer::Fixed(Arc::new(destination)))), ..Self::new(service) }
     }
 
     /// How the Service's bytes are read, if its endpoints agree; `None` where it is not known.
@@ -87,19 +92,25 @@ impl Route {
         if let Some(known) = self.known() {
             return Ok(known);
         }
+        // A connection is looked up when it is accepted and its first call again: the application waits once.
+        let refused = *lock(&self.refused);
+        if refused.is_some_and(|refused| refused.elapsed() < REFUSAL_HOLDS) {
+            return Err(Failure::NoAnswer(self.to_string()));
+        }
         let ServicePort { namespace, name, port } = self.service.clone();
         let query = Query::Service { namespace, name: name.to_string(), port };
         let subscription = shared.destinations.lookup(query).await.map_err(|error| {
             tracing::warn!(service = %self, %error, "an outbound call is refused");
+            *lock(&self.refused) = Some(Instant::now());
             Failure::NoAnswer(self.to_string())
         })?;
         let destination = subscription.current();
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer::Subscribed(subscription));
+        *lock(&self.answer) = Some(Answer::Subscribed(subscription));
         Ok(destination)
     }
 
     fn known(&self) -> Option<Arc<Destination>> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Answer::current)
+        lock(&self.answer).as_ref().map(Answer::current)
     }
 }
 
@@ -107,6 +118,11 @@ impl fmt::Display for Route {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.service.fmt(formatter)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Only whole values are stored, also when a thread panicked beside it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn endpoints(destination: &Destination) -> Option<&[Endpoint]> {

@@ -39,7 +39,11 @@ enum Spoken {
 
 /// Serves the connections that the application makes to one Service, each in a task of its own, until it is dropped.
 pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, service: OutboundService) {
-    let route = Arc::new(Route::new(service.service));
+    serve(worker, listener, Arc::new(Route::new(service.service))).await;
+}
+
+/// As [`run`], over a way that is known.
+pub(crate) async fn serve(worker: Arc<Worker>, listener: TcpListener, route: Arc<Route>) {
     let mut acceptor = Acceptor::new(listener);
     loop {
         let (stream, _) = acceptor.accept().await;

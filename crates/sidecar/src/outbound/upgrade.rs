@@ -28,12 +28,12 @@ pub(crate) async fn call(
     let (mut parts, body) = request.into_parts();
     strip_request(&mut parts.headers, true);
     parts.version = Version::HTTP_11;
-    let request = Request::from_parts(parts, RequestBody::Streamed(body));
+    let request = Request::from_parts(parts, RequestBody(body));
     let (mut sender, in_flight) = connected(proxy).await?;
     let mut response = sender.send_request(request).await.map_err(Failure::Exchange)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         strip_hop_by_hop(response.headers_mut());
-        let held = Held { in_flight, connection: None };
+        let held = Some(Held::alone(in_flight));
         return Ok(response.map(|inner| AnswerBody::Streamed { inner, held }));
     }
     let endpoint = on(&mut response);

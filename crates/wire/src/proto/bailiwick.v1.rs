@@ -5,7 +5,8 @@ pub struct SnapshotHeader {
     /// Grows when the operator's state was lost or replaced; a lower one is refused.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
-    /// For each source of objects, the highest revision that went into the snapshot; a lower one is refused.
+    /// For each source of objects, the highest revision that went into the snapshot; a lower one is refused, and so is
+    /// one that is gone: within an epoch a source never disappears.
     #[prost(btree_map = "string, uint64", tag = "2")]
     pub marks: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,

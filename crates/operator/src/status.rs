@@ -1,0 +1,271 @@
+//! What is known of objects, workloads and sidecars right now. In a cluster it becomes the objects' `status`; here it
+//! is read at the admin server's `GET /config`.
+
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use bailiwick_compile::ObjectKey;
+use bailiwick_policy::{SnapshotId, WorkloadKey};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::OperatorMetrics;
+use crate::publish::{Mesh, Published};
+use crate::state::unix_millis;
+
+/// How many publications are remembered.
+const REMEMBERED: usize = 64;
+
+/// One sidecar: the workload, and its name among those of the workload. It outlives a connection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SidecarKey {
+    pub(crate) workload: WorkloadKey,
+    pub(crate) instance: String,
+}
+
+/// What a sidecar said at its start, and what its certificate says.
+#[derive(Debug, Clone)]
+pub(crate) struct SidecarFacts {
+    pub(crate) version: String,
+    pub(crate) schema_level: u32,
+    /// Seconds since the Unix epoch.
+    pub(crate) certificate_not_after: i64,
+}
+
+/// What became of an object in the compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectRecord {
+    pub(crate) key: ObjectKey,
+    pub(crate) generation: i64,
+    /// `Accepted`.
+    pub(crate) accepted: Verdict,
+    /// `ResolvedRefs`.
+    pub(crate) resolved: Verdict,
+    /// True if the object takes no part in verdicts (`mode: Audit`).
+    pub(crate) audit: bool,
+    /// The workloads whose snapshot the object is part of, by itself or through objects that depend on it.
+    pub(crate) workloads: BTreeSet<WorkloadKey>,
+}
+
+/// A condition's value, reason and message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails {
+        /// One word, for scripts.
+        reason: String,
+        /// A sentence, for people.
+        message: String,
+    },
+}
+
+/// Everything that is known, behind one lock that is held for moments.
+#[derive(Debug)]
+pub(crate) struct StatusBoard {
+    inner: Mutex<Inner>,
+    metrics: OperatorMetrics,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    source: BTreeMap<&'static str, String>,
+    diagnostics: Vec<String>,
+    mesh: Option<Mesh>,
+    objects: Vec<ObjectRecord>,
+    workloads: BTreeMap<WorkloadKey, Arc<Published>>,
+    sidecars: BTreeMap<SidecarKey, Sidecar>,
+    publications: VecDeque<PublicationRecord>,
+}
+
+#[derive(Debug)]
+struct Sidecar {
+    session: u64,
+    replaced: CancellationToken,
+    facts: SidecarFacts,
+    connected: SystemTime,
+    acknowledged: Option<Acknowledged>,
+    refused: Option<Refused>,
+    bundle: Option<Result<(), String>>,
+}
+
+#[derive(Debug, Clone)]
+struct Acknowledged {
+    id: SnapshotId,
+    version: u64,
+    at: SystemTime,
+}
+
+#[derive(Debug, Clone)]
+struct Refused {
+    version: u64,
+    reason: String,
+}
+
+#[derive(Debug)]
+struct PublicationRecord {
+    version: u64,
+    at: SystemTime,
+    started: Instant,
+    changed: usize,
+    /// Connected sidecars of the workloads that changed.
+    of: usize,
+    waiting: BTreeSet<SidecarKey>,
+    acknowledgements: Vec<(SidecarKey, f64)>,
+}
+
+/// What a compile came to.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) mesh: Mesh,
+    pub(crate) objects: Vec<ObjectRecord>,
+    pub(crate) workloads: BTreeMap<WorkloadKey, Arc<Published>>,
+    pub(crate) diagnostics: Vec<String>,
+}
+
+impl StatusBoard {
+    pub(crate) fn new(metrics: OperatorMetrics) -> Self {
+        Self { inner: Mutex::default(), metrics }
+    }
+
+    /// States, or with `None` withdraws, what is wrong with a part of the source.
+    pub(crate) fn source_problem(&self, part: &'static str, problem: Option<String>) {
+        let mut inner = self.lock();
+        match problem {
+            Some(problem) => drop(inner.source.insert(part, problem)),
+            None => drop(inner.source.remove(part)),
+        }
+    }
+
+    /// Takes over a compile. `version` is that of the publication that follows, if any snapshot changed; `changed`
+    /// are the workloads that it concerns, and `started` is when the change was seen.
+    pub(crate) fn compiled(&self, compiled: Compiled, version: Option<u64>, changed: &BTreeSet<WorkloadKey>, started: Instant) {
+        let mut inner = self.lock();
+        inner.mesh = Some(compiled.mesh);
+        inner.objects = compiled.objects;
+        inner.workloads = compiled.workloads;
+        inner.diagnostics = compiled.diagnostics;
+        let Some(version) = version else { return };
+        let waiting: BTreeSet<_> =
+            inner.sidecars.keys().filter(|key| changed.contains(&key.workload)).cloned().collect();
+        if inner.publications.len() >= REMEMBERED {
+            inner.publications.pop_front();
+        }
+        inner.publications.push_back(PublicationRecord {
+            version,
+            at: SystemTime::now(),
+            started,
+            changed: changed.len(),
+            of: waiting.len(),
+            waiting,
+            acknowledgements: Vec::new(),
+        });
+    }
+
+    /// A sidecar's stream begins. Another stream of the same sidecar (half-open, most likely) is told to end; the
+    /// token is cancelled when that happens to this one.
+    pub(crate) fn connected(&self, key: SidecarKey, session: u64, facts: SidecarFacts) -> CancellationToken {
+        let replaced = CancellationToken::new();
+        let sidecar = Sidecar {
+            session,
+            replaced: replaced.clone(),
+            facts,
+            connected: SystemTime::now(),
+            acknowledged: None,
+            refused: None,
+            bundle: None,
+        };
+        let mut inner = self.lock();
+        if let Some(old) = inner.sidecars.insert(key, sidecar) {
+            old.replaced.cancel();
+        }
+        self.count(&inner);
+        replaced
+    }
+
+    /// A sidecar's stream has ended.
+    pub(crate) fn disconnected(&self, key: &SidecarKey, session: u64) {
+        let mut inner = self.lock();
+        if inner.sidecars.get(key).is_some_and(|sidecar| sidecar.session == session) {
+            inner.sidecars.remove(key);
+        }
+        self.count(&inner);
+    }
+
+    fn count(&self, inner: &Inner) {
+        self.metrics.sidecars_connected.set(i64::try_from(inner.sidecars.len()).unwrap_or(i64::MAX));
+    }
+
+    /// A sidecar enforces a snapshot that was offered to it.
+    pub(crate) fn acknowledged(&self, key: &SidecarKey, session: u64, id: SnapshotId, version: u64) {
+        let mut inner = self.lock();
+        let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) else { return };
+        sidecar.acknowledged = Some(Acknowledged { id, version, at: SystemTime::now() });
+        sidecar.refused = None;
+        self.metrics.acknowledged.inc();
+        for publication in inner.publications.iter_mut().filter(|publication| publication.version <= version) {
+            if publication.waiting.remove(key) {
+                let lag = publication.started.elapsed().as_secs_f64();
+                publication.acknowledgements.push((key.clone(), lag));
+                self.metrics.publication_lag_seconds.observe(lag);
+            }
+        }
+    }
+
+    /// A sidecar keeps its last good snapshot.
+    pub(crate) fn refused(&self, key: &SidecarKey, session: u64, version: u64, reason: String) {
+        let mut inner = self.lock();
+        if let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) {
+            sidecar.refused = Some(Refused { version, reason });
+            self.metrics.not_acknowledged.inc();
+        }
+    }
+
+    /// A sidecar believes the bundle, or says why it does not.
+    pub(crate) fn bundle(&self, key: &SidecarKey, session: u64, outcome: Result<(), String>) {
+        let mut inner = self.lock();
+        if let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) {
+            sidecar.bundle = Some(outcome);
+        }
+    }
+
+    /// Everything as one JSON object.
+    pub(crate) fn to_json(&self) -> String {
+        let report = report::Report::of(&self.lock());
+        serde_json::to_string(&report).unwrap_or_else(|error| {
+            tracing::error!(%error, "the status could not be written");
+            "{}".to_owned()
+        }) + "\n"
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn of_workload<'a>(
+        &'a self,
+        workload: &'a WorkloadKey,
+    ) -> impl Iterator<Item = (&'a SidecarKey, &'a Sidecar)> {
+        // The empty name is the least, so this is the range of one workload.
+        let first = SidecarKey { workload: workload.clone(), instance: String::new() };
+        self.sidecars.range(first..).take_while(move |(key, _)| key.workload == *workload)
+    }
+
+    /// True if the sidecar has acknowledged what its workload is to enforce now.
+    fn enforces(&self, key: &SidecarKey, sidecar: &Sidecar) -> bool {
+        let current = self.workloads.get(&key.workload).map(|published| published.encoded.id());
+        current.is_some() && sidecar.acknowledged.as_ref().map(|acknowledged| acknowledged.id) == current
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    unix_millis(time)
+}
+
+#[cfg(test)]
+mod tests;

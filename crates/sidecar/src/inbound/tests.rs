@@ -1,0 +1,6 @@
+//! The inbound side, in process: real TLS over loopback, real parsers, a real application behind.
+
+mod calls;
+mod framing;
+mod live;
+mod stand;

@@ -1,0 +1,53 @@
+//! Shared state for tests: real certificates, nobody to ask.
+
+use std::sync::Arc;
+
+use bailiwick_agent::audit::{AuditSink, EventIds};
+use bailiwick_agent::{ConfigStore, Destinations, Dialer};
+use bailiwick_authn::{ClientTls, CredentialStore, Credentials, TrustStore};
+use bailiwick_runtime::drain::Drain;
+use bailiwick_runtime::ready::Readiness;
+use bailiwick_testkit::TestAuthority;
+
+use super::Shared;
+use crate::config::Limits;
+use crate::connections::Connections;
+use crate::metrics::SidecarMetrics;
+
+/// Credentials of an identity.
+pub(crate) fn credentials(authority: &TestAuthority, id: &str) -> Credentials {
+    let issued = authority.issue(id);
+    Credentials::new(issued.chain.clone(), issued.key_der()).unwrap()
+}
+
+/// The state of a sidecar with a certificate for `id`, without a snapshot.
+pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc<Shared> {
+    let store = Arc::new(CredentialStore::default());
+    store.replace(credentials(authority, id));
+    let trust = Arc::new(TrustStore::new(authority.bundle()).unwrap());
+    let tls = Arc::new(ClientTls::control(Arc::clone(&store), Arc::clone(&trust)));
+    let dialer = Dialer::new("127.0.0.1:9", id.parse().unwrap(), tls);
+    let (destinations, _) = Destinations::new(dialer, Arc::clone(&store));
+    let metrics = SidecarMetrics::for_test();
+    let (readiness, starting) = Readiness::starting();
+    starting.done();
+    Arc::new(Shared {
+        workload: bailiwick_policy::WorkloadKey {
+            namespace: "shop".parse().unwrap(),
+            name: "web".parse().unwrap(),
+        },
+        config: Arc::new(ConfigStore::default()),
+        client_tls: ClientTls::mesh(Arc::clone(&store), Arc::clone(&trust)),
+        credentials: store,
+        trust,
+        destinations,
+        audit: AuditSink::to_writer(std::io::sink(), 64).unwrap(),
+        ids: EventIds::default(),
+        connections: Connections::new(&limits, &metrics),
+        metrics,
+        limits,
+        own_listeners: super::OwnListeners::default(),
+        drain: Drain::new(),
+        readiness,
+    })
+}
