@@ -147,10 +147,22 @@ fn server_config(
     Ok(config)
 }
 
+/// What a connecting side presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presents {
+    /// Its credentials; without any it does not connect.
+    Always,
+    /// Its credentials while they are valid.
+    WhileValid,
+    /// Nothing, whatever it has.
+    Nothing,
+}
+
 /// The connecting side's settings: own credentials and trust, as they are at each handshake.
 #[derive(Debug)]
 pub struct ClientTls {
     channel: Channel,
+    presents: Presents,
     credentials: Arc<CredentialStore>,
     trust: Arc<TrustStore>,
     cached: ArcSwap<Option<CachedClient>>,
@@ -167,14 +179,22 @@ impl ClientTls {
     /// For traffic between workloads: own credentials are required.
     #[must_use]
     pub fn mesh(credentials: Arc<CredentialStore>, trust: Arc<TrustStore>) -> Self {
-        Self { channel: Channel::Mesh, credentials, trust, cached: ArcSwap::default() }
+        Self { channel: Channel::Mesh, presents: Presents::Always, credentials, trust, cached: ArcSwap::default() }
+    }
+
+    /// Speaks the mesh's protocol and presents no certificate, so every Strict port refuses it: for showing just that.
+    #[must_use]
+    pub fn stranger(trust: Arc<TrustStore>) -> Self {
+        let credentials = Arc::default();
+        Self { channel: Channel::Mesh, presents: Presents::Nothing, credentials, trust, cached: ArcSwap::default() }
     }
 
     /// For the control channel: without valid credentials (first contact, or after a long suspend) none are
     /// presented, and a token must speak for the workload.
     #[must_use]
     pub fn control(credentials: Arc<CredentialStore>, trust: Arc<TrustStore>) -> Self {
-        Self { channel: Channel::Control, credentials, trust, cached: ArcSwap::default() }
+        let presents = Presents::WhileValid;
+        Self { channel: Channel::Control, presents, credentials, trust, cached: ArcSwap::default() }
     }
 
     /// The trust that servers are verified with.
@@ -190,10 +210,11 @@ impl ClientTls {
     /// The credentials to present now.
     fn presented(&self, now: i64) -> Result<Option<Arc<Credentials>>, AuthnError> {
         let current = self.credentials.current();
-        match self.channel {
-            Channel::Mesh => current.map(Some).ok_or(AuthnError::NoCredentials),
+        match self.presents {
+            Presents::Always => current.map(Some).ok_or(AuthnError::NoCredentials),
             // An expired certificate would be refused, and with it the request for a new one.
-            Channel::Control => Ok(current.filter(|credentials| now < credentials.leaf().not_after())),
+            Presents::WhileValid => Ok(current.filter(|credentials| now < credentials.leaf().not_after())),
+            Presents::Nothing => Ok(None),
         }
     }
 

@@ -11,12 +11,27 @@
 //!    --> Compiled { workloads, routes, objects' outcomes, diagnostics }
 //! ```
 
+mod authentication;
+mod check;
 pub mod codes;
 mod compiler;
+mod components;
 mod diagnostics;
+mod facts;
+mod head;
+mod link;
+mod lower;
+mod mesh;
+mod nearest;
+mod outcomes;
 mod output;
+mod protocols;
+mod roles;
+mod routes;
+mod selection;
 mod spec;
 mod suggest_allow;
+mod targets;
 mod world;
 
 pub use codes::CodeInfo;

@@ -203,8 +203,11 @@ impl StatusBoard {
     pub(crate) fn acknowledged(&self, key: &SidecarKey, session: u64, id: SnapshotId, version: u64) {
         let mut inner = self.lock();
         let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) else { return };
-        sidecar.acknowledged = Some(Acknowledged { id, version, at: SystemTime::now() });
-        sidecar.refused = None;
+        // Acknowledgements may overtake each other; one of an older snapshot says nothing new.
+        if sidecar.acknowledged.as_ref().is_none_or(|last| last.version <= version) {
+            sidecar.acknowledged = Some(Acknowledged { id, version, at: SystemTime::now() });
+        }
+        sidecar.refused.take_if(|refused| refused.version <= version);
         self.metrics.acknowledged.inc();
         for publication in inner.publications.iter_mut().filter(|publication| publication.version <= version) {
             if publication.waiting.remove(key) {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::snapshot::{CallFacts, Row, Step};
+use crate::snapshot::{CallFacts, Row, Sources, Step};
 use crate::{CanonicalPath, Outcome, Reasons, RuleIndex, Snapshot, Verdict};
 
 /// The rows of the first step that has any, as they come in ascending order.
@@ -98,7 +98,8 @@ impl<B: FnMut(u32) -> bool> Run<'_, B> {
             return self.merge(&mut scan.lists, false);
         }
         let path = self.call.http.as_ref().and_then(|http| http.path).map(CanonicalPath::as_str);
-        let mut sources = self.snapshot.index.find(self.call.port, path);
+        let mut sources = Sources::new();
+        self.snapshot.index.find(self.call.port, path, &mut sources);
         let shorter = scanned < sources.rows() / DEARER;
         match (sources.lists(), scan) {
             (Some(_), Some(mut scan)) if shorter => self.merge(&mut scan.lists, false),

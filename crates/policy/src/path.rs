@@ -61,16 +61,20 @@ impl<'a> CanonicalPath<'a> {
             return Err(PathError::NoSlash);
         }
         let mut escaped = false;
+        let mut dotted = false;
         let mut previous = 0;
         for byte in bytes {
             escaped |= check_byte(*byte)?;
-            if *byte == b'/' && previous == b'/' {
-                return Err(PathError::EmptySegment);
+            match (previous, *byte) {
+                (b'/', b'/') => return Err(PathError::EmptySegment),
+                (b'/', b'.') => dotted = true,
+                _ => {}
             }
             previous = *byte;
         }
         let path = if escaped { Cow::Owned(normalise(bytes)?) } else { Cow::Borrowed(raw) };
-        if path.split('/').any(|segment| segment == "." || segment == "..") {
+        // Only an escape or a dot that begins a segment can make a dot segment.
+        if (escaped || dotted) && path.split('/').any(|segment| segment == "." || segment == "..") {
             return Err(PathError::DotSegment);
         }
         Ok(Self(path))

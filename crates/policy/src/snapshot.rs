@@ -11,7 +11,7 @@ use bailiwick_identity::{Port, TrustDomain};
 
 pub(crate) use build::EarlyDeny;
 pub use build::SnapshotError;
-pub(crate) use index::Index;
+pub(crate) use index::{Index, Sources};
 pub use rows::RuleInfo;
 pub(crate) use rows::{CallFacts, HttpFacts, Row, RowKind, Step, grpc_names};
 pub(crate) use subjects::{SubjectSets, any};

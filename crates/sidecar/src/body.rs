@@ -82,8 +82,6 @@ pub(crate) enum ResponseBody {
     Empty,
     /// A short text of our own.
     Text(Option<Bytes>),
-    /// Trailers only, of our own: the end of a gRPC call.
-    Trailers(Option<HeaderMap>),
     /// What the other side sends, while the call lives.
     Streamed(Streamed),
 }
@@ -137,10 +135,10 @@ impl Streamed {
 impl Drop for Streamed {
     fn drop(&mut self) {
         let at_its_end = |inner: &Incoming| self.finished || inner.is_end_stream();
-        if self.inner.as_ref().is_some_and(at_its_end) {
-            if let Some(lease) = self.lease.take() {
-                lease.give_back();
-            }
+        if self.inner.as_ref().is_some_and(at_its_end)
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
         }
     }
 }
@@ -163,9 +161,6 @@ impl Body for ResponseBody {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Trailers(trailers) => {
-                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
-            }
             Self::Streamed(streamed) => streamed.poll(context),
         }
     }
@@ -174,7 +169,6 @@ impl Body for ResponseBody {
         match self {
             Self::Empty => true,
             Self::Text(text) => text.is_none(),
-            Self::Trailers(trailers) => trailers.is_none(),
             Self::Streamed(streamed) => streamed.inner.as_ref().is_none_or(Body::is_end_stream),
         }
     }
@@ -183,7 +177,6 @@ impl Body for ResponseBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Self::Trailers(_) => SizeHint::default(),
             Self::Streamed(streamed) => streamed.inner.as_ref().map(Body::size_hint).unwrap_or_default(),
         }
     }

@@ -112,8 +112,9 @@ impl Config {
         let limits = collector.section("limits", raw.limits.try_into());
         let drain = collector.section("drain", raw.drain.try_into());
         let log = collector.section("log", LogConfig::try_from(raw.log));
-        if let (Some(inbound), Some(outbound), Some(admin)) = (&inbound, &outbound, &admin) {
-            listeners::check_together(&mut collector, (inbound, outbound), admin.listen());
+        if let (Some(inbound), Some(outbound)) = (&inbound, &outbound) {
+            let admin = admin.as_ref().map(AdminConfig::listen);
+            listeners::check_together(&mut collector, (inbound, outbound), admin);
         }
         collector.finish(|| {
             overridden?;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use bailiwick_agent::audit::ConnectionId;
 use bailiwick_authn::{Evidence, Trust};
-use bailiwick_identity::{MtlsMode, Port, Subject, TrustConfig, Unproven};
+use bailiwick_identity::{MtlsMode, Port, Subject, TrustConfig};
 use bailiwick_policy::{Decision, Denied, OwnedAttributes, Snapshot, Timestamp, authorize};
 use futures_util::task::AtomicWaker;
 
@@ -40,8 +40,8 @@ struct OpenConnection {
 pub(crate) enum Proof {
     /// The chain that the peer proved.
     Peer(Evidence),
-    /// Nothing, and why that was accepted.
-    Unproven(Unproven),
+    /// Nothing: the port accepts callers without proof.
+    Unproven,
 }
 
 /// Keeps a connection registered; dropping it ends the registration.
@@ -191,7 +191,7 @@ impl Sessions {
             let port = config.port(connection.port);
             let valid = match &connection.proof {
                 Proof::Peer(evidence) => evidence.still_trusted(trust, &port.trust_domains, now).is_ok(),
-                Proof::Unproven(_) => port.mode != MtlsMode::Strict,
+                Proof::Unproven => port.mode != MtlsMode::Strict,
             };
             if !valid && !connection.cut.is_cut() {
                 connection.cut.cut();
@@ -205,7 +205,7 @@ impl Sessions {
     pub(crate) fn close_expired(&self, now: Timestamp) -> usize {
         let expired = |connection: &OpenConnection| match &connection.proof {
             Proof::Peer(evidence) => evidence.not_after() < now.0,
-            Proof::Unproven(_) => false,
+            Proof::Unproven => false,
         };
         let connections = self.connections();
         let ended = connections.values().filter(|open| expired(open) && !open.cut.is_cut());
@@ -213,6 +213,7 @@ impl Sessions {
     }
 
     /// How many calls are in flight.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.live().len()
     }

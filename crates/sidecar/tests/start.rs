@@ -63,10 +63,15 @@ drain: {{grace: 100ms, deadline: 5s}}
 }
 
 fn start(name: &str) -> Sidecar {
+    start_with(name, "")
+}
+
+fn start_with(name: &str, more: &str) -> Sidecar {
     let (admin, inbound) = (free_port(), free_port());
     let application = TcpListener::bind("127.0.0.1:0").unwrap();
     let file = folder(name).join("sidecar.yaml");
-    fs::write(&file, config(admin, inbound, application.local_addr().unwrap())).unwrap();
+    let text = config(admin, inbound, application.local_addr().unwrap());
+    fs::write(&file, text.replace("threads: 2", &format!("threads: 2{more}"))).unwrap();
     let process = command(&file).spawn().unwrap();
     let sidecar = Sidecar { process, admin, inbound, application };
     let begun = Instant::now();
@@ -128,13 +133,15 @@ fn the_state_is_shown_without_secrets() {
 
 #[test]
 fn sigterm_ends_it_cleanly_and_soon() {
-    let mut sidecar = start("sigterm");
-    let begun = Instant::now();
-    let pid = sidecar.process.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let status = sidecar.process.wait().unwrap();
-    assert!(status.success(), "{status}");
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    for (name, more) in [("sigterm", ""), ("sigterm-multi-thread", ", multiThread: true")] {
+        let mut sidecar = start_with(name, more);
+        let begun = Instant::now();
+        let pid = sidecar.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = sidecar.process.wait().unwrap();
+        assert!(status.success(), "{status}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    }
 }
 
 #[test]

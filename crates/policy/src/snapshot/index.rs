@@ -32,7 +32,7 @@ pub(crate) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { lists: [&[]; SOURCES], count: 0, complete: true }
     }
 
@@ -100,17 +100,15 @@ impl Index {
     }
 
     /// The rows whose permission may match a call to this port with this path (`None`: no path that could match).
-    pub(crate) fn find(&self, port: Port, path: Option<&str>) -> Sources<'_> {
-        let mut sources = Sources::new();
+    pub(crate) fn find<'a>(&'a self, port: Port, path: Option<&str>, sources: &mut Sources<'a>) {
         sources.push(&self.any);
         if !self.tcp.is_empty() {
             sources.push(self.tcp.get(&port).map_or(&[], Vec::as_slice));
         }
         if let Some(path) = path {
             sources.push(self.exact.get(path).map_or(&[], Vec::as_slice));
-            self.trie.find(path, &mut sources);
+            self.trie.find(path, sources);
         }
-        sources
     }
 }
 

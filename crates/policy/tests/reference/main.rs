@@ -7,6 +7,8 @@ mod build;
 #[cfg(test)]
 mod evaluator;
 #[cfg(test)]
+mod explanations;
+#[cfg(test)]
 mod matchers;
 #[cfg(test)]
 mod properties;

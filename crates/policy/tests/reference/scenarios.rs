@@ -4,31 +4,36 @@ use std::sync::Arc;
 
 use bailiwick_identity::Subject;
 use bailiwick_policy::{
-    Admission, Answer, Body, Caller, CanonicalPath, ConnectionAttributes, Dependency, Effect, GrpcPermission,
-    HttpCall, Hypothesis, Layer, Mismatch, Mode, Outcome, Permission, PortSelection, RequestAttributes,
-    RequestTarget, Rule, Snapshot, SnapshotError, SnapshotId, SubjectClass, SubjectEntry, Timestamp, admit,
-    authorize, explain,
+    Admission, Body, CanonicalPath, ConnectionAttributes, Effect, GrpcPermission, HttpCall, Layer, Mode,
+    Outcome, Permission, PortSelection, RequestAttributes, RequestTarget, Rule, Snapshot, SnapshotError,
+    SnapshotId, SubjectClass, SubjectEntry, Timestamp, admit, authorize,
 };
 
 use super::build::{class, from, http, object, parts, policy, rule, service_account, snapshot};
 use super::{build, subject};
 
-const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
+pub(crate) const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
 
-fn anyone() -> SubjectEntry {
+pub(crate) fn anyone() -> SubjectEntry {
     class(SubjectClass::Anyone)
 }
 
-fn allow_all() -> Rule {
+pub(crate) fn allow_all() -> Rule {
     rule("all", Effect::Allow, vec![anyone()], vec![Permission::Any])
 }
 
-fn web() -> Subject {
+pub(crate) fn web() -> Subject {
     subject::peer(WEB).unwrap()
 }
 
 /// Asks for a request, or for an opaque connection if `path` is `None`.
-fn outcome(snapshot: &Arc<Snapshot>, who: &Subject, method: &str, path: Option<&str>, grpc: bool) -> Outcome {
+pub(crate) fn outcome(
+    snapshot: &Arc<Snapshot>,
+    who: &Subject,
+    method: &str,
+    path: Option<&str>,
+    grpc: bool,
+) -> Outcome {
     let path = path.map(|path| CanonicalPath::parse(path).unwrap());
     let call = match &path {
         None => bailiwick_policy::Call::Tcp,
@@ -298,88 +303,71 @@ fn long_lists_and_branching_paths_decide_like_short_ones() {
     assert_eq!(total(&same), 6);
 }
 
-fn hypothesis<'a>(path: &'a CanonicalPath<'a>, method: &'a str) -> Hypothesis<'a> {
-    Hypothesis {
-        caller: Caller::Identity(WEB.parse().unwrap()),
-        source: None,
-        port: build::port(8080),
-        now: None,
-        call: bailiwick_policy::Call::Http(HttpCall {
-            method,
-            target: RequestTarget::Path(path),
-            host: "orders.shop",
-            grpc: false,
-        }),
-    }
-}
-
 #[test]
-fn the_nearest_miss_says_what_to_change() {
-    let reads = rule(
-        "web-reads",
-        Effect::Allow,
-        vec![service_account("shop", "web")],
-        vec![http(&["GET", "HEAD"], &["/orders", "/orders/{id}"])],
-    );
-    let others =
-        rule("admin", Effect::Allow, vec![service_account("shop", "admin")], vec![http(&["*"], &["/**"])]);
-    let world = snapshot(parts(vec![policy("orders", vec![reads, others])]));
-    let path = CanonicalPath::parse("/orders/1").unwrap();
-    let explanation = explain(&world, &hypothesis(&path, "DELETE"));
-    assert_eq!(explanation.answer(), Answer::Deny);
-    assert_eq!(
-        explanation.to_string(),
-        "DENY: denied by default: no rule allows it. Policy shop/orders rule web-reads comes closest, but the method \
-         is DELETE, not GET or HEAD."
-    );
-    let nearest = explanation.nearest.unwrap();
-    assert_eq!(
-        nearest.mismatches,
-        [Mismatch::Method { wanted: vec!["GET".to_owned(), "HEAD".to_owned()], found: "DELETE".to_owned() }]
-    );
-    let path = CanonicalPath::parse("/orders/1/items").unwrap();
-    let explanation = explain(&world, &hypothesis(&path, "GET"));
-    assert_eq!(
-        explanation.nearest.unwrap().to_string(),
-        "Policy shop/orders rule web-reads comes closest, but the path /orders/1/items is not /orders/{id} or /orders"
-    );
-    assert_eq!(
-        explain(&world, &hypothesis(&CanonicalPath::parse("/orders").unwrap(), "GET")).answer(),
-        Answer::Permit
-    );
-}
-
-#[test]
-fn an_answer_says_what_it_depends_on() {
-    let office = rule("office", Effect::Allow, vec![from("10.0.0.0/8")], vec![Permission::Any]);
-    let night =
-        Rule { not_before: Some(100), ..rule("night", Effect::Deny, vec![anyone()], vec![Permission::Any]) };
-    let path = CanonicalPath::parse("/").unwrap();
-    let world = snapshot(parts(vec![policy("p", vec![office.clone(), night])]));
-    let explanation = explain(&world, &hypothesis(&path, "GET"));
-    assert_eq!(explanation.depends, [Dependency::SourceAddress, Dependency::Time]);
-    assert_eq!(explanation.answer(), Answer::Depends);
-    assert!(!explanation.verdict.outcome.permits());
-    let given = Hypothesis {
-        source: Some("10.0.0.1".parse().unwrap()),
-        now: Some(Timestamp(0)),
-        ..hypothesis(&path, "GET")
+fn the_denials_that_read_paths_are_known_by_port() {
+    let deny = |permission| Body::Rules(vec![rule("d", Effect::Deny, vec![anyone()], vec![permission])]);
+    let grpc = Permission::Grpc(GrpcPermission {
+        service: Arc::from("pkg.Svc"),
+        methods: build::methods_of(&["*"]),
+    });
+    let mut cluster = object(Layer::Cluster, "guard", Mode::Enforce, deny(grpc));
+    cluster.ports = PortSelection::Only(vec![build::port(8080)]);
+    let mut policies = object(Layer::Namespace, "p", Mode::Enforce, deny(http(&["GET"], &["/x"])));
+    policies.ports = PortSelection::Only(vec![build::port(9090)]);
+    let tcp = object(Layer::Namespace, "tcp", Mode::Enforce, deny(Permission::Any));
+    let audited = object(Layer::Cluster, "audited", Mode::Audit, deny(http(&["GET"], &["/x"])));
+    let allowing =
+        policy("allow", vec![rule("a", Effect::Allow, vec![anyone()], vec![http(&["GET"], &["/x"])])]);
+    let world = snapshot(parts(vec![cluster, policies, tcp, audited, allowing]));
+    let asked = |port: u16| {
+        let port = build::port(port);
+        (world.has_http_deny(port), world.has_cluster_path_deny(port))
     };
-    assert_eq!(explain(&world, &given).answer(), Answer::Permit);
-    let anyone_too = snapshot(parts(vec![policy("p", vec![office, allow_all()])]));
-    assert!(
-        explain(&anyone_too, &hypothesis(&path, "GET")).depends.is_empty(),
-        "the answer is the same either way"
-    );
+    assert_eq!(asked(8080), (true, true));
+    assert_eq!(asked(9090), (true, false));
+    assert_eq!(asked(7070), (false, false));
 }
 
 #[test]
-fn a_policy_counts_on_the_ports_that_it_selects() {
-    let mut bound = policy("p", vec![allow_all()]);
-    bound.ports = PortSelection::Only(vec![build::port(9090)]);
-    let world = snapshot(parts(vec![bound]));
-    assert_eq!(outcome(&world, &web(), "GET", Some("/"), false), Outcome::Default);
-    let path = CanonicalPath::parse("/").unwrap();
-    let nearest = explain(&world, &hypothesis(&path, "GET")).nearest.unwrap();
-    assert_eq!(nearest.to_string(), "Policy shop/p rule all comes closest, but the port is 8080, not 9090");
+fn the_next_change_is_the_next_start_or_end() {
+    let timed =
+        |name, not_before, not_after| Rule { name: Arc::from(name), not_before, not_after, ..allow_all() };
+    let rules = vec![timed("a", Some(10), Some(20)), timed("b", None, Some(15)), timed("c", Some(10), None)];
+    let world = snapshot(parts(vec![policy("p", rules)]));
+    let next = |after| world.next_change(Timestamp(after)).map(|change| change.0);
+    assert_eq!(
+        [next(0), next(10), next(14), next(15), next(20)],
+        [Some(10), Some(15), Some(15), Some(20), None]
+    );
+}
+
+/// What is reported while in audit: the refusal that would come, and by whom.
+#[test]
+fn the_would_be_verdict_names_the_refusal() {
+    let deny = Rule {
+        message: Some(Arc::from("not yet")),
+        ..rule("soon", Effect::Deny, vec![anyone()], vec![Permission::Any])
+    };
+    let audited = object(Layer::Namespace, "trial", Mode::Audit, Body::Rules(vec![deny]));
+    let world = snapshot(parts(vec![policy("p", vec![allow_all()]), audited]));
+    let attributes = RequestAttributes {
+        source: build::address("10.0.0.1"),
+        port: build::port(8080),
+        now: Timestamp(0),
+        call: bailiwick_policy::Call::Tcp,
+    };
+    let decision = authorize(&world, &web(), &attributes);
+    assert!(decision.is_permit());
+    let would_be = decision.would_be().unwrap();
+    assert_eq!(would_be.outcome, Outcome::PolicyDeny);
+    let named = world.rule(would_be.reasons.first().unwrap()).unwrap();
+    assert_eq!(named.to_string(), "Policy shop/trial rule soon");
+    assert_eq!(named.message.as_deref(), Some("not yet"));
+
+    let broken = Body::Uncompilable { reason: Arc::from("spec.rules[0].subjects is empty") };
+    let broken = snapshot(parts(vec![object(Layer::Namespace, "broken", Mode::Enforce, broken)]));
+    let decision = authorize(&broken, &web(), &attributes);
+    let named = broken.rule(decision.verdict().reasons.first().unwrap()).unwrap();
+    assert_eq!(named.to_string(), "Policy shop/broken");
+    assert_eq!(named.uncompilable.as_deref(), Some("spec.rules[0].subjects is empty"));
 }

@@ -125,13 +125,13 @@ pub(super) fn outbound(collector: &mut Collector, raw: Vec<RawOutbound>) -> Opti
 pub(super) fn check_together(
     collector: &mut Collector,
     (inbound, outbound): (&[InboundPort], &[OutboundService]),
-    admin: SocketAddr,
+    admin: Option<SocketAddr>,
 ) {
     if inbound.is_empty() && outbound.is_empty() {
         collector
             .mistake("inbound", "there is nothing to do: write at least one item of `inbound` or `outbound`");
     }
-    let mut listeners = vec![("admin.listen".to_owned(), admin)];
+    let mut listeners: Vec<_> = admin.map(|admin| ("admin.listen".to_owned(), admin)).into_iter().collect();
     listeners.extend(
         inbound.iter().enumerate().map(|(index, port)| (format!("inbound[{index}].listen"), port.listen)),
     );

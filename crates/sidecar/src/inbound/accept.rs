@@ -175,7 +175,7 @@ impl Listener {
         reason: Unproven,
         protocol: PortProtocol,
     ) -> Served {
-        let proof = Proof::Unproven(reason);
+        let proof = Proof::Unproven;
         let caller = Arc::new(Caller::new(id, unproven(reason), source, self, proof));
         Served { stream: Box::new(stream), caller, protocol }
     }

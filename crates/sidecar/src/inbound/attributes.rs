@@ -69,10 +69,8 @@ impl HttpAttributes {
     pub(crate) fn read(parts: &Parts) -> Result<Self, BadRequest> {
         let checked = Self::read_without_target(parts)?;
         let target = read_target(parts)?;
-        if let Target::Path { .. } = &target {
-            if checked.grpc && parts.uri.path().contains('%') {
-                return Err(BadRequest::GrpcEscape);
-            }
+        if checked.grpc && parts.uri.path().contains('%') {
+            return Err(BadRequest::GrpcEscape);
         }
         Ok(Self { target, ..checked })
     }

@@ -2,5 +2,6 @@
 
 mod calls;
 mod framing;
+mod http2;
 mod live;
 mod stand;

@@ -37,7 +37,7 @@ pub(crate) struct PeerConnection {
 }
 
 /// What the other side proved, and how to know that it no longer holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Validity(Option<Evidence>);
 
 /// Connects to an endpoint. When this returns, it is the expected one and nothing of the application was sent.

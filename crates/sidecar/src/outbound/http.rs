@@ -31,8 +31,15 @@ pub(crate) struct Proxy {
     pub(crate) worker: Arc<Worker>,
     /// Where the calls lead.
     pub(crate) route: Arc<Route>,
-    /// Kept for as long as anything of the connection lives.
-    pub(crate) held: Arc<serve::Held>,
+    // Kept for as long as anything of the connection lives.
+    _held: serve::Held,
+}
+
+impl Proxy {
+    /// For one connection of the application.
+    pub(crate) const fn new(worker: Arc<Worker>, route: Arc<Route>, held: serve::Held) -> Self {
+        Self { worker, route, _held: held }
+    }
 }
 
 /// Why a call got no answer, and the call itself if no byte of it was sent.
@@ -185,7 +192,8 @@ async fn exchange_http2(
             Err(error) => error,
         };
         match error.take_message().map(Box::new) {
-            Some(unsent) if stale < 1 => {
+            Some(unsent) if stale < STALE => {
+                lease.discard();
                 request = unsent;
                 stale += 1;
             }

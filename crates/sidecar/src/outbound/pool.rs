@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,8 +58,8 @@ type Http2Slot = Arc<tokio::sync::Mutex<Vec<Http2Connection>>>;
 #[derive(Debug)]
 struct Http2Connection {
     sender: http2::SendRequest<RequestBody>,
-    // How many streams are open is how many others hold this.
-    streams: Arc<()>,
+    // How many streams are open is how many others hold this. True: no stream must be added.
+    streams: Arc<AtomicBool>,
     used: Instant,
 }
 
@@ -78,7 +79,7 @@ pub(crate) struct Http1Lease {
 pub(crate) struct Http2Lease {
     /// Sends the call.
     pub(crate) sender: http2::SendRequest<RequestBody>,
-    _stream: Arc<()>,
+    stream: Arc<AtomicBool>,
 }
 
 impl Pool {
@@ -133,7 +134,7 @@ impl Pool {
         let mut kept = tokio::time::timeout(limits.connect + limits.handshake, slot.lock())
             .await
             .map_err(|_| Failure::Connect(std::io::ErrorKind::TimedOut.into()))?;
-        kept.retain(|connection| !connection.sender.is_closed());
+        kept.retain(Http2Connection::is_usable);
         let free =
             |connection: &&mut Http2Connection| Arc::strong_count(&connection.streams) <= self.0.most_streams;
         if let Some(connection) = kept.iter_mut().find(free) {
@@ -143,7 +144,7 @@ impl Pool {
         let (sender, connection) =
             http2_client().handshake(TokioIo::new(peer.stream)).await.map_err(Failure::Exchange)?;
         drive(shared, peer.validity, connection);
-        let mut connection = Http2Connection { sender, streams: Arc::new(()), used: Instant::now() };
+        let mut connection = Http2Connection { sender, streams: Arc::default(), used: Instant::now() };
         let lease = connection.lease();
         kept.push(connection);
         Ok(lease)
@@ -167,7 +168,7 @@ impl Pool {
             let Ok(mut kept) = slot.try_lock() else { return true };
             kept.retain(|kept| {
                 let free = Arc::strong_count(&kept.streams) == 1;
-                !kept.sender.is_closed() && !(free && unused(kept.used))
+                kept.is_usable() && (!free || !unused(kept.used))
             });
             !kept.is_empty()
         });
@@ -211,7 +212,18 @@ impl Key {
 impl Http2Connection {
     fn lease(&mut self) -> Http2Lease {
         self.used = Instant::now();
-        Http2Lease { sender: self.sender.clone(), _stream: Arc::clone(&self.streams) }
+        Http2Lease { sender: self.sender.clone(), stream: Arc::clone(&self.streams) }
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && !self.streams.load(Ordering::Relaxed)
+    }
+}
+
+impl Http2Lease {
+    /// The connection refused the call before any byte of it was sent (it is going away): nobody must try it again.
+    pub(crate) fn discard(self) {
+        self.stream.store(true, Ordering::Relaxed);
     }
 }
 
@@ -247,17 +259,18 @@ impl Drop for Http1Lease {
     }
 }
 
-/// An HTTP/1 connection that is no one else's and is never pooled, for a WebSocket.
+/// An HTTP/1 connection that is no one else's and is never pooled, for a WebSocket, and how long its peer stays
+/// proven: after an upgrade only its user can watch that.
 ///
 /// # Errors
 /// When the endpoint cannot be reached or is somebody else.
 pub(crate) async fn dedicated(
     shared: &Arc<Shared>,
     endpoint: &Endpoint,
-) -> Result<http1::SendRequest<RequestBody>, Failure> {
+) -> Result<(http1::SendRequest<RequestBody>, Validity), Failure> {
     let (sender, connection, validity) = http1_handshake(connect(shared, endpoint).await?).await?;
-    drive(shared, validity, connection.with_upgrades());
-    Ok(sender)
+    drive(shared, validity.clone(), connection.with_upgrades());
+    Ok((sender, validity))
 }
 
 type Http1Parts = (

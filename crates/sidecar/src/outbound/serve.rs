@@ -92,7 +92,7 @@ async fn http1(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: 
     let limits = worker.shared.limits.clone();
     let (stream, timer) = with_head_deadline(stream, limits.request_header);
     let drain = held.drain.clone();
-    let proxy = Arc::new(Proxy { worker, route, held: Arc::new(held) });
+    let proxy = Arc::new(Proxy::new(worker, route, held));
     let service = service_fn(move |request| call(Arc::clone(&proxy), request));
     let connection =
         http1_server(&limits, timer).serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -113,7 +113,7 @@ async fn http1(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: 
 async fn http2(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: Held) {
     let limits = worker.shared.limits.clone();
     let drain = held.drain.clone();
-    let proxy = Arc::new(Proxy { worker, route, held: Arc::new(held) });
+    let proxy = Arc::new(Proxy::new(worker, route, held));
     let service = service_fn(move |request| call(Arc::clone(&proxy), request));
     let connection = http2_server(&limits).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

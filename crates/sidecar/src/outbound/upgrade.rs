@@ -11,11 +11,11 @@ use hyper_util::rt::TokioIo;
 
 use crate::inbound::headers::{strip_hop_by_hop, strip_request};
 use crate::outbound::body::{AnswerBody, Held, RequestBody};
+use crate::outbound::connect::Validity;
 use crate::outbound::failure::Failure;
 use crate::outbound::http::{Proxy, empty};
 use crate::outbound::load::InFlight;
 use crate::outbound::pool::dedicated;
-use crate::outbound::serve;
 
 const ATTEMPTS: usize = 3;
 
@@ -29,7 +29,7 @@ pub(crate) async fn call(
     strip_request(&mut parts.headers, true);
     parts.version = Version::HTTP_11;
     let request = Request::from_parts(parts, RequestBody(body));
-    let (mut sender, in_flight) = connected(proxy).await?;
+    let (mut sender, validity, in_flight) = connected(proxy).await?;
     let mut response = sender.send_request(request).await.map_err(Failure::Exchange)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         strip_hop_by_hop(response.headers_mut());
@@ -37,19 +37,26 @@ pub(crate) async fn call(
         return Ok(response.map(|inner| AnswerBody::Streamed { inner, held }));
     }
     let endpoint = on(&mut response);
-    tokio::spawn(relay(application, endpoint, in_flight, Arc::clone(&proxy.held)));
+    let proxy = Arc::clone(proxy);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = relay(application, endpoint) => {}
+            () = validity.ended(&proxy.worker.shared) => {}
+        }
+        drop((in_flight, proxy));
+    });
     Ok(response.map(|_| empty()))
 }
 
 /// A connection that is never pooled: what was upgraded once must never reach another call (security case E3).
-async fn connected(proxy: &Proxy) -> Result<(SendRequest<RequestBody>, InFlight), Failure> {
+async fn connected(proxy: &Proxy) -> Result<(SendRequest<RequestBody>, Validity, InFlight), Failure> {
     let worker = &proxy.worker;
     let mut tried: Vec<SocketAddr> = Vec::new();
     loop {
         let endpoint = proxy.route.choose(worker, &tried).await?;
         let in_flight = worker.outbound.loads().begin(endpoint.address);
         match dedicated(&worker.shared, &endpoint).await {
-            Ok(sender) => return Ok((sender, in_flight)),
+            Ok((sender, validity)) => return Ok((sender, validity, in_flight)),
             Err(failure) => {
                 tried.push(endpoint.address);
                 if tried.len() >= ATTEMPTS || !proxy.route.has_more(&tried) {
@@ -60,7 +67,7 @@ async fn connected(proxy: &Proxy) -> Result<(SendRequest<RequestBody>, InFlight)
     }
 }
 
-async fn relay(application: OnUpgrade, endpoint: OnUpgrade, in_flight: InFlight, held: Arc<serve::Held>) {
+async fn relay(application: OnUpgrade, endpoint: OnUpgrade) {
     let relayed = async {
         let (application, endpoint) =
             tokio::try_join!(application, endpoint).map_err(std::io::Error::other)?;
@@ -69,5 +76,4 @@ async fn relay(application: OnUpgrade, endpoint: OnUpgrade, in_flight: InFlight,
     if let Err(error) = relayed.await {
         tracing::debug!(%error, "a WebSocket of the application broke");
     }
-    drop((in_flight, held));
 }

@@ -147,3 +147,20 @@ async fn the_drain_ends_kept_alive_connections_after_their_answer() {
     assert!(String::from_utf8_lossy(&rest).ends_with("HTTP/1.1 /one"));
     assert_eq!(drained.await.unwrap(), bailiwick_runtime::drain::Drained::Complete);
 }
+
+#[tokio::test]
+async fn endpoints_that_go_away_after_each_answer_lose_no_call() {
+    let authority = TestAuthority::new("cluster.local");
+    let (address, seen) = endpoint(&authority, ORDERS, Speaks::HttpOnce).await;
+    let sidecar = Sidecar::to(&authority, vec![mesh(address, ORDERS, PortProtocol::Http)]).await;
+    let stream = TokioIo::new(sidecar.connect().await);
+    let (mut http2, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..30 {
+        let request = Request::get("http://orders.shop/").body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(read(http2.send_request(request).await.unwrap()).await.0, 200);
+        assert_eq!(sidecar.get("/", &[]).await.0, 200);
+    }
+    assert_eq!(seen.requests.lock().unwrap().len(), 60, "and none is sent twice");
+}

@@ -40,6 +40,8 @@ pub(super) struct Seen {
 pub(super) enum Speaks {
     /// HTTP of either version; a WebSocket echoes.
     Http,
+    /// As `Http`, but every connection goes away after its first answer, as in a drain.
+    HttpOnce,
     /// Greets, echoes, and ends with "bye" once the client has finished.
     Bytes,
 }
@@ -66,7 +68,8 @@ pub(super) async fn endpoint(authority: &TestAuthority, id: &str, speaks: Speaks
                 };
                 seen.connections.fetch_add(1, Ordering::SeqCst);
                 match speaks {
-                    Speaks::Http => http(accepted.stream, seen).await,
+                    Speaks::Http => http(accepted.stream, seen, false).await,
+                    Speaks::HttpOnce => http(accepted.stream, seen, true).await,
                     Speaks::Bytes => bytes(accepted.stream).await,
                 }
             });
@@ -75,13 +78,27 @@ pub(super) async fn endpoint(authority: &TestAuthority, id: &str, speaks: Speaks
     (address, seen)
 }
 
-async fn http<S>(stream: S, seen: Arc<Seen>)
+async fn http<S>(stream: S, seen: Arc<Seen>, once: bool)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| answer(request, Arc::clone(&seen)));
+    let (first, going_away) = tokio::sync::watch::channel(false);
+    let service = service_fn(move |request: Request<Incoming>| {
+        first.send_replace(once);
+        answer(request, Arc::clone(&seen))
+    });
     let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    drop(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut going_away = going_away;
+    let went_away = tokio::select! {
+        ended = connection.as_mut() => return drop(ended),
+        went_away = going_away.wait_for(|away| *away) => went_away.is_ok(),
+    };
+    if went_away {
+        connection.as_mut().graceful_shutdown();
+    }
+    drop(connection.await);
 }
 
 async fn answer(

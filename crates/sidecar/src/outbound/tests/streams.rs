@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bailiwick_policy::PortProtocol;
 use bailiwick_testkit::TestAuthority;
@@ -98,6 +99,31 @@ async fn no_answer_where_a_call_leads_is_a_refusal_within_a_second() {
     let (status, _, body) = sidecar.get("/", &[]).await;
     assert_eq!((status, body.as_str()), (503, "unavailable: no answer where `shop/orders:8080` leads\n"));
     assert!(begun.elapsed().as_millis() < 1_500, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn g18_open_connections_end_when_their_peer_is_no_longer_proven() {
+    let authority = TestAuthority::new("cluster.local");
+    let (bytes, _) = endpoint(&authority, ORDERS, Speaks::Bytes).await;
+    let (http, _) = endpoint(&authority, ORDERS, Speaks::Http).await;
+    let stream = Sidecar::to(&authority, vec![mesh(bytes, ORDERS, PortProtocol::Tcp)]).await;
+    let mut application = stream.connect().await;
+    let mut greeting = [0; 6];
+    application.read_exact(&mut greeting).await.unwrap();
+    let web = Sidecar::to(&authority, vec![mesh(http, ORDERS, PortProtocol::Http)]).await;
+    let mut socket = web.connect().await;
+    let request = b"GET /ws HTTP/1.1\r\nhost: orders\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    assert_eq!(socket.read_u8().await.unwrap(), b'H');
+    for sidecar in [&stream, &web] {
+        let other = TestAuthority::new("cluster.local");
+        assert!(sidecar.worker.shared.trust.replace(other.bundle()).unwrap());
+    }
+    for connection in [&mut application, &mut socket] {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(5), connection.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "it is still open");
+    }
 }
 
 #[test]

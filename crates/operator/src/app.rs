@@ -1,0 +1,259 @@
+//! The process: open the state, read the source, publish, then serve until told to end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow};
+use bailiwick_authn::{CredentialStore, ServerTls, TrustStore};
+use bailiwick_ca::{Authority, RootError, write_bundle_pem};
+use bailiwick_compile::{Compiler, MeshSettings};
+use bailiwick_identity::{SpiffeId, TrustDomain};
+use bailiwick_runtime::accept::{Acceptor, ReusePort, listen};
+use bailiwick_runtime::admin::{Admin, BoundAdmin};
+use bailiwick_runtime::drain::{Drain, Drained, shutdown_signal};
+use bailiwick_runtime::metrics::Metrics;
+use bailiwick_runtime::ready::{Blocker, Readiness};
+use bailiwick_wire::{Digest, encode_bundle};
+use tokio::sync::oneshot;
+
+use crate::audit::AuditLog;
+use crate::config::Config;
+use crate::configuration::ConfigurationService;
+use crate::destinations::DestinationsService;
+use crate::identity::IdentityService;
+use crate::metrics::OperatorMetrics;
+use crate::own_certificate;
+use crate::pipeline::{Outlets, Pipeline};
+use crate::publish::Publisher;
+use crate::rate::{IssueLimits, Rate};
+use crate::ready_file::ReadyFile;
+use crate::serve::{Listener, Services};
+use crate::source::{Followers, Source, Watcher};
+use crate::state::StateFolder;
+use crate::status::StatusBoard;
+use crate::tokens::Tokens;
+
+/// Five thousand sidecars that come at once are all served within ten seconds.
+const ISSUE_ALL: Rate = Rate { burst: 1000, per_second: 500 };
+/// A workload's replicas may all start at once; a loop of one workload stays small.
+const ISSUE_EACH: Rate = Rate { burst: 200, per_second: 10 };
+/// How long streams may take to end at SIGTERM. They are told at once, and sidecars come again by themselves.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the state folder, a port or the runtime cannot be had, or the thread that compiles ends.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("operator")
+        .build()
+        .context("the runtime cannot start")?;
+    let ended = runtime.block_on(serve(config));
+    // Connections that did not end within the drain are cut here.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    ended
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let shutdown = shutdown_signal().context("signals cannot be caught")?;
+    let mut operator = Operator::open(config)?;
+    let drain = Drain::new();
+    let (watching, dead) = operator.watch()?;
+    let bound = operator.bind()?;
+    let addresses = operator.announce(&bound)?;
+    let Bound { identity, configuration, admin } = bound;
+    let (identity_listener, configuration_listener) = operator.listeners(&drain);
+    tokio::spawn(own_certificate::keep(
+        Arc::clone(&operator.authority),
+        operator.id.clone(),
+        Arc::clone(&operator.credentials),
+        drain.watch(),
+    ));
+    tokio::spawn(drain.watch().hold(identity_listener.serve(identity)));
+    tokio::spawn(drain.watch().hold(configuration_listener.serve(configuration)));
+    let (admin_end, admin_ended) = oneshot::channel::<()>();
+    tokio::spawn(admin.serve(async move { drop(admin_ended.await) }));
+    operator.starting.take().map_or((), Blocker::done);
+    tracing::info!(%addresses, "serving");
+    let ended = tokio::select! {
+        signal = shutdown => {
+            tracing::info!(signal = signal.name(), "stopping");
+            Ok(())
+        }
+        _ = dead => Err(anyhow!("the thread that reads and compiles has ended; see the log")),
+    };
+    let _draining = operator.readiness.block("draining");
+    drop(watching);
+    if let Drained::DeadlinePassed { left } = drain.drained(DRAIN_DEADLINE).await {
+        tracing::warn!(left, "not every stream ended in time");
+    }
+    drop(admin_end);
+    ended
+}
+
+/// Everything that lives as long as the process.
+struct Operator {
+    config: Config,
+    state: StateFolder,
+    readiness: Readiness,
+    starting: Option<Blocker>,
+    metrics: Metrics,
+    outlets: Outlets,
+    tokens: Arc<Tokens>,
+    limits: Arc<IssueLimits>,
+    authority: Arc<Authority>,
+    id: SpiffeId,
+    credentials: Arc<CredentialStore>,
+    trust: Arc<TrustStore>,
+    audit: AuditLog,
+    watcher: Option<Watcher>,
+}
+
+struct Bound {
+    identity: Acceptor,
+    configuration: Acceptor,
+    admin: BoundAdmin,
+}
+
+impl Operator {
+    fn open(config: Config) -> anyhow::Result<Self> {
+        let (readiness, starting) = Readiness::starting();
+        let state = StateFolder::open(&config.state)?;
+        let source = Source::open(config.source.clone(), config.addresses.clone());
+        let mut compiler = Compiler::default();
+        let mesh = compiler.compile(&source.input().world).mesh;
+        let authority = Arc::new(open_root(&state, &mesh)?);
+        let domain = authority.trust_domain().clone();
+        let marks = state.marks(&Digest::of(authority.root_der()), SystemTime::now())?;
+        let metrics = Metrics::new("bailiwick_operator");
+        metrics.build_info(env!("CARGO_PKG_VERSION"));
+        let counted = OperatorMetrics::register(&metrics);
+        let bundle = authority.bundle();
+        write_bundle_pem(&state.bundle_file(), &bundle)?;
+        let outlets = Outlets {
+            publisher: Arc::new(Publisher::new(domain.clone(), Arc::from(encode_bundle(&bundle)))),
+            status: Arc::new(StatusBoard::new(counted.clone())),
+            metrics: counted,
+        };
+        let tokens = Arc::new(Tokens::open(state.tokens_folder())?);
+        let limits = Arc::new(IssueLimits::new(ISSUE_ALL, ISSUE_EACH));
+        let id = own_certificate::operator_id(&domain)?;
+        let credentials = Arc::new(CredentialStore::default());
+        own_certificate::renew(&authority, &id, &credentials)?;
+        let audit = AuditLog::start(io::stdout(), outlets.metrics.audit_events_dropped.clone())
+            .context("the audit thread cannot start")?;
+        let pipeline = Pipeline::new(compiler, marks, domain, outlets.clone());
+        let followers =
+            Followers { tokens: Arc::clone(&tokens), limits: Arc::clone(&limits), operator: id.clone() };
+        let watcher = Some(Watcher::new(source, pipeline, outlets.clone(), followers));
+        let trust = Arc::new(TrustStore::new(bundle)?);
+        Ok(Self {
+            config,
+            state,
+            readiness,
+            starting: Some(starting),
+            metrics,
+            outlets,
+            tokens,
+            limits,
+            authority,
+            id,
+            credentials,
+            trust,
+            audit,
+            watcher,
+        })
+    }
+
+    /// Publishes for the first time, and starts the thread that does it again whenever something changes. It ends
+    /// when the first of the two is dropped; the second completes if it ends otherwise.
+    fn watch(&mut self) -> anyhow::Result<(Sender<()>, oneshot::Receiver<()>)> {
+        let mut watcher = self.watcher.take().context("the source is watched already")?;
+        if !watcher.first() {
+            return Err(anyhow!("the state folder `{}` cannot be written; see the log", self.state.path().display()));
+        }
+        let (stop, stopped): (Sender<()>, Receiver<()>) = channel();
+        let (alive, dead) = oneshot::channel::<()>();
+        let run = move || {
+            let _alive = alive;
+            watcher.run(&stopped);
+        };
+        std::thread::Builder::new().name("pipeline".to_owned()).spawn(run)?;
+        Ok((stop, dead))
+    }
+
+    fn bind(&self) -> anyhow::Result<Bound> {
+        let identity = Acceptor::new(listen(self.config.identity_listen, ReusePort::No)?);
+        let configuration = Acceptor::new(listen(self.config.configuration_listen, ReusePort::No)?);
+        let status = Arc::clone(&self.outlets.status);
+        let admin = Admin::new(self.readiness.clone(), self.metrics.clone())
+            .with_config(move || status.to_json())
+            .bind(&self.config.admin)?;
+        Ok(Bound { identity, configuration, admin })
+    }
+
+    fn listeners(&self, drain: &Drain) -> (Listener, Listener) {
+        let Outlets { publisher, status, metrics } = self.outlets.clone();
+        let identity = Services::identity(IdentityService {
+            authority: Arc::clone(&self.authority),
+            tokens: Arc::clone(&self.tokens),
+            limits: Arc::clone(&self.limits),
+            publisher: Arc::clone(&publisher),
+            operator: self.id.clone(),
+            audit: self.audit.clone(),
+            metrics: metrics.clone(),
+        });
+        let configuration = ConfigurationService {
+            publisher: Arc::clone(&publisher),
+            status,
+            audit: self.audit.clone(),
+            metrics: metrics.clone(),
+            drain: drain.watch(),
+        };
+        let workloads =
+            Services::workloads(configuration, DestinationsService::new(publisher, drain.watch()));
+        let listener = |services| Listener {
+            services,
+            tls: Arc::new(ServerTls::control(Arc::clone(&self.credentials), Arc::clone(&self.trust))),
+            domain: self.authority.trust_domain().clone(),
+            audit: self.audit.clone(),
+            metrics: metrics.clone(),
+            drain: drain.watch(),
+        };
+        (listener(identity), listener(workloads))
+    }
+
+    /// Says where everything listens: in the ready file, and as a text for the log.
+    fn announce(&self, bound: &Bound) -> anyhow::Result<String> {
+        let bundle_file = std::path::absolute(self.state.bundle_file())?;
+        let tokens_folder = std::path::absolute(self.state.tokens_folder())?;
+        let ready = ReadyFile {
+            identity: bound.identity.local_addr()?,
+            configuration: bound.configuration.local_addr()?,
+            admin: bound.admin.address(),
+            operator: self.id.to_string(),
+            trust_domain: self.authority.trust_domain().to_string(),
+            bundle_file: &bundle_file,
+            tokens_folder: &tokens_folder,
+            pid: std::process::id(),
+        };
+        if let Some(path) = &self.config.ready_file {
+            ready.write(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
+        }
+        Ok(format!("identity {}, configuration {}, admin {}", ready.identity, ready.configuration, ready.admin))
+    }
+}
+
+/// Opens the root of the mesh's own trust domain. Where the folder's TrustDomain objects are broken, nobody knows
+/// what the domain should be: then the root's own one is kept, and nothing is issued.
+fn open_root(state: &StateFolder, mesh: &MeshSettings) -> anyhow::Result<Authority> {
+    let open = |domain: &TrustDomain| Authority::open(state.path(), domain, SystemTime::now());
+    match open(&mesh.trust_domain) {
+        Err(RootError::TrustDomain { found, .. }) if !mesh.issues => Ok(open(&found.parse()?)?),
+        opened => Ok(opened?),
+    }
+}

@@ -1,0 +1,247 @@
+//! A world becomes a publication: compile, encode, compare by digest, and publish what changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bailiwick_compile::{Compiled, Compiler, Diagnostic, ObjectKind, ObjectOutcome, Severity, WorkloadConfig, World};
+use bailiwick_identity::TrustDomain;
+use bailiwick_policy::{Layer, Origin, WorkloadKey};
+use bailiwick_wire::{ChunkCache, Configuration, Encoded, Endpoint, Transport, encode};
+
+use crate::addresses::Addresses;
+use crate::destinations::DestinationTable;
+use crate::metrics::OperatorMetrics;
+use crate::publish::{Mesh, Publication, Published, Publisher, changed};
+use crate::state::{Marks, StateFolderError};
+use crate::status::{self, ObjectRecord, StatusBoard, Verdict};
+
+/// Everything that a publication is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    pub(crate) world: World,
+    /// What reading the folder came to, beside the compile's own messages.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) addresses: Addresses,
+}
+
+/// Where publications go.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlets {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) status: Arc<StatusBoard>,
+    pub(crate) metrics: OperatorMetrics,
+}
+
+/// The one writer of publications.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    compiler: Compiler,
+    cache: ChunkCache,
+    marks: Marks,
+    /// The domain that our root vouches for.
+    root_domain: TrustDomain,
+    outlets: Outlets,
+}
+
+impl Pipeline {
+    pub(crate) fn new(compiler: Compiler, marks: Marks, root_domain: TrustDomain, outlets: Outlets) -> Self {
+        Self { compiler, cache: ChunkCache::default(), marks, root_domain, outlets }
+    }
+
+    /// Publishes what an input comes to. `started` is when the change was seen. Gives every message, once each.
+    ///
+    /// Nothing is published when the mark cannot be written: the caller tries again, and the last good state stays.
+    pub(crate) fn run(&mut self, input: &Input, started: Instant) -> Result<Vec<Diagnostic>, StateFolderError> {
+        let compiling = Instant::now();
+        let compiled = self.compiler.compile(&input.world);
+        let before = self.outlets.publisher.current();
+        let mut encoded = self.encode(&compiled);
+        self.cache.sweep();
+        self.outlets.metrics.compile_seconds.observe(compiling.elapsed().as_secs_f64());
+        let replaced: BTreeSet<Origin> =
+            encoded.values().flat_map(|(_, encoded)| encoded.replaced().iter().cloned()).collect();
+        let mut workloads = BTreeMap::new();
+        for (key, published) in &before.workloads {
+            let same = |(config, encoded): &(Arc<WorkloadConfig>, Encoded)| {
+                encoded.id() == published.encoded.id() && config.identity == published.identity
+            };
+            if encoded.get(key).is_some_and(same) {
+                encoded.remove(key);
+                workloads.insert(key.clone(), Arc::clone(published));
+            }
+        }
+        // INVARIANT: the mark is on disk before anybody sees what carries it.
+        let removed = before.workloads.keys().any(|key| !compiled.workloads.contains_key(key));
+        let version = if encoded.is_empty() && !removed {
+            None
+        } else {
+            let position = self.marks.advance()?;
+            for (key, (config, encoded)) in encoded {
+                let identity = config.identity.clone();
+                let published = Published { identity, encoded, position: position.clone() };
+                workloads.insert(key, Arc::new(published));
+            }
+            Some(position.version)
+        };
+        let diagnostics = all_diagnostics(&input.diagnostics, &compiled.diagnostics);
+        self.publish(&compiled, input, Ready { workloads, version, replaced, started, before: &before, diagnostics: &diagnostics });
+        Ok(diagnostics)
+    }
+
+    fn encode(&mut self, compiled: &Compiled) -> BTreeMap<WorkloadKey, (Arc<WorkloadConfig>, Encoded)> {
+        let mut all = BTreeMap::new();
+        for (key, config) in &compiled.workloads {
+            let configuration = Configuration {
+                snapshot: config.snapshot.clone(),
+                trust: config.trust.clone(),
+                protocols: config.protocols.clone(),
+            };
+            all.insert(key.clone(), (Arc::clone(config), encode(&configuration, &mut self.cache)));
+        }
+        all
+    }
+
+    fn publish(&self, compiled: &Compiled, input: &Input, ready: Ready<'_>) {
+        let concerned = changed(&ready.before.workloads, &ready.workloads);
+        let mesh = self.mesh(compiled);
+        let Outlets { publisher, status, metrics } = &self.outlets;
+        let errors = ready.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+        metrics.source_problems.set(i64::try_from(errors).unwrap_or(i64::MAX));
+        metrics.snapshots_published.inc_by(u64::try_from(concerned.len()).unwrap_or(u64::MAX));
+        // Before the sidecars hear of it, so that no acknowledgement comes too early to be counted.
+        let report = status::Compiled {
+            mesh: mesh.clone(),
+            objects: compiled.objects.iter().map(|(key, outcome)| record(key, outcome, &ready.replaced)).collect(),
+            workloads: ready.workloads.clone(),
+            diagnostics: ready.diagnostics.iter().map(one_line).collect(),
+        };
+        status.compiled(report, ready.version, &concerned, ready.started);
+        let destinations = Arc::new(destinations(compiled, &input.addresses));
+        publisher.publish(Publication { mesh, workloads: ready.workloads, destinations });
+        if let Some(version) = ready.version {
+            tracing::info!(version, workloads = concerned.len(), "published");
+        }
+    }
+
+    fn mesh(&self, compiled: &Compiled) -> Mesh {
+        let settings = &compiled.mesh;
+        // FAIL-CLOSED: our root vouches for one domain; a certificate of another would be believed by nobody.
+        let issues_nothing = if !settings.issues {
+            Some("the mesh's own TrustDomain is invalid, or there is more than one".to_owned())
+        } else if settings.trust_domain != self.root_domain {
+            Some(format!(
+                "the own trust domain is now `{}`, but the root is of `{}`; restart the operator with a new state folder",
+                settings.trust_domain, self.root_domain
+            ))
+        } else {
+            None
+        };
+        Mesh {
+            trust_domain: settings.trust_domain.clone(),
+            issues_nothing,
+            leaf_lifetime: settings.leaf_lifetime,
+        }
+    }
+}
+
+/// What is about to be published.
+struct Ready<'a> {
+    workloads: BTreeMap<WorkloadKey, Arc<Published>>,
+    version: Option<u64>,
+    replaced: BTreeSet<Origin>,
+    started: Instant,
+    before: &'a Publication,
+    diagnostics: &'a [Diagnostic],
+}
+
+fn all_diagnostics(read: &[Diagnostic], compiled: &[Diagnostic]) -> Vec<Diagnostic> {
+    let mut all = compiled.to_vec();
+    for diagnostic in read {
+        if !all.contains(diagnostic) {
+            all.push(diagnostic.clone());
+        }
+    }
+    all
+}
+
+/// `BW0123 error: Policy shop/orders: spec.rules[0]: message`.
+pub(crate) fn one_line(diagnostic: &Diagnostic) -> String {
+    let severity = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let object = diagnostic.object.as_ref().map(|object| format!("{object}: ")).unwrap_or_default();
+    let field = diagnostic.field.as_str();
+    let joint = if field.is_empty() { "" } else { ": " };
+    format!("{} {severity}: {object}{field}{joint}{}", diagnostic.code, diagnostic.message)
+}
+
+fn record(key: &bailiwick_compile::ObjectKey, outcome: &ObjectOutcome, replaced: &BTreeSet<Origin>) -> ObjectRecord {
+    let too_large = replaced.iter().any(|origin| {
+        let kind = match origin.layer {
+            Layer::ClusterPolicy => ObjectKind::ClusterPolicy,
+            Layer::Policy => ObjectKind::Policy,
+        };
+        kind == key.kind && *origin.namespace == *key.namespace && *origin.name == *key.name
+    });
+    let accepted = if too_large {
+        let message = "the compiled object is too large to be sent, so it denies all that it selects; split it".to_owned();
+        Verdict::Fails { reason: "TooLarge".to_owned(), message }
+    } else {
+        verdict(&outcome.accepted, "Invalid")
+    };
+    ObjectRecord {
+        key: key.clone(),
+        generation: outcome.generation,
+        accepted,
+        resolved: verdict(&outcome.resolved_refs, "RefNotFound"),
+        audit: outcome.audit,
+        workloads: outcome.targeted.iter().cloned().collect(),
+    }
+}
+
+fn verdict(outcome: &Result<(), Vec<Diagnostic>>, reason: &str) -> Verdict {
+    match outcome {
+        Ok(()) => Verdict::Holds,
+        Err(problems) => {
+            let code = problems.first().map(|problem| problem.code);
+            let reason = if code == Some(bailiwick_compile::codes::NOT_YET_SUPPORTED) { "NotYetSupported" } else { reason };
+            let message = problems.iter().map(one_line).collect::<Vec<_>>().join("; ");
+            Verdict::Fails { reason: reason.to_owned(), message }
+        }
+    }
+}
+
+/// Where Services lead on this machine: through the sidecar of each workload behind them.
+fn destinations(compiled: &Compiled, addresses: &Addresses) -> DestinationTable {
+    let mut table = DestinationTable::default();
+    for ((namespace, name), routes) in &compiled.routes {
+        for route in routes {
+            let mut endpoints = Vec::new();
+            for backend in &route.backends {
+                for address in addresses.of(&backend.workload, backend.port) {
+                    endpoints.push(Endpoint {
+                        address: *address,
+                        transport: Transport::Mesh(backend.identity.clone()),
+                        protocol: backend.protocol,
+                        workload: Some(backend.workload.clone()),
+                    });
+                }
+            }
+            table.services.insert((namespace.clone(), name.clone(), route.port), endpoints);
+        }
+    }
+    for (workload, port, address) in addresses.iter() {
+        let Some(config) = compiled.workloads.get(workload) else { continue };
+        let protocol = config.protocols.get(&port).copied();
+        let endpoint = Endpoint {
+            address,
+            transport: Transport::Mesh(config.identity.clone()),
+            protocol: protocol.unwrap_or(bailiwick_policy::PortProtocol::Undeclared),
+            workload: Some(workload.clone()),
+        };
+        table.addresses.insert(address, endpoint);
+    }
+    table
+}
