@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bailiwick_identity::{InvalidAuthentication, MtlsMode, Port, PortTrust, TrustConfig, TrustDomain};
 use bailiwick_policy::{PortSelection, WorkloadKey};
 
-use crate::facts::{Facts, NamespaceIndex, workload_warning};
+use crate::facts::{NamespaceIndex, workload_warning};
 use crate::mesh::Mesh;
 use crate::{AuthenticationSpec, Diagnostic, Workload, codes};
 
@@ -105,11 +105,6 @@ pub(crate) fn nobody_trusted(key: &WorkloadKey, workload: &Workload, trust: &Tru
     let message = format!("{place} of workload `{key}` trust no trust domain, so no certificate is accepted");
     let help = "let the Authentications that select it have a trust domain in common";
     Some(workload_warning(codes::NOBODY_TRUSTED, workload, message, help))
-}
-
-/// The namespace of a workload.
-pub(crate) fn namespace_of<'b, 'a>(facts: &'b Facts<'a>, key: &WorkloadKey) -> Option<&'b NamespaceIndex<'a>> {
-    facts.namespaces.get(&key.namespace)
 }
 
 #[cfg(test)]

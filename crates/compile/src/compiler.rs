@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bailiwick_identity::{Namespace, SpiffeId};
-use bailiwick_policy::{PortSelection, SnapshotParts, WorkloadKey};
+use bailiwick_identity::SpiffeId;
+use bailiwick_policy::{BoundObject, PortSelection, SnapshotParts, WorkloadKey};
 
 use crate::authentication::{self, Believer, Believers};
 use crate::facts::{Facts, namespace_labels};
@@ -51,7 +51,7 @@ impl Compiler {
         let mut linked = link::link(&facts, &drafts, &roles, &world.unreadable, memo);
         let protocols = protocols::settle(&facts);
         let identities = identities(&facts, &mesh);
-        let whole = Whole { facts: &facts, mesh: &mesh, protocols: &protocols, identities: &identities };
+        let whole = Whole { facts: &facts, mesh: &mesh, protocols: &protocols };
         let believers = believers(&authentications);
         let mut believed = believed(&facts, &authentications, &believers);
 
@@ -154,7 +154,6 @@ struct Whole<'w, 'a> {
     facts: &'w Facts<'a>,
     mesh: &'w Mesh<'a>,
     protocols: &'w Protocols,
-    identities: &'w [Option<SpiffeId>],
 }
 
 impl Whole<'_, '_> {
@@ -162,7 +161,7 @@ impl Whole<'_, '_> {
         &self,
         (key, workload, index): (&WorkloadKey, &Workload, usize),
         identity: SpiffeId,
-        objects: Vec<bailiwick_policy::BoundObject>,
+        objects: Vec<BoundObject>,
         believers: &Believers<'_, '_>,
     ) -> WorkloadConfig {
         let namespace = self.facts.namespaces.get(&key.namespace);
@@ -182,3 +181,6 @@ impl Whole<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

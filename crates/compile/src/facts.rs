@@ -69,11 +69,6 @@ impl<'a> Facts<'a> {
         facts
     }
 
-    pub(crate) fn namespace(&self, name: &str) -> Option<&NamespaceIndex<'a>> {
-        // A text that is no namespace's name has none.
-        name.parse::<Namespace>().ok().and_then(|name| self.namespaces.get(&name))
-    }
-
     /// The names of the namespaces whose labels match, sorted.
     pub(crate) fn matching(&self, selector: &LabelSelector) -> Vec<&'a Namespace> {
         let found = self.namespaces.iter().filter(|(_, index)| selector.matches(&index.labels));

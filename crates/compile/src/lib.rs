@@ -32,6 +32,8 @@ mod selection;
 mod spec;
 mod suggest_allow;
 mod targets;
+#[cfg(test)]
+mod testing;
 mod world;
 
 pub use codes::CodeInfo;

@@ -15,7 +15,6 @@ use crate::{Diagnostic, NamespaceMatch, RuleSpec, SubjectSpec, codes};
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) head: Head<'a>,
-    pub(crate) layer: Layer,
     pub(crate) mode: Mode,
     /// The rules with their Roles, or everything that is wrong with the object: never empty.
     pub(crate) rules: Result<Vec<(&'a RuleSpec, Binding)>, Vec<Diagnostic>>,
@@ -44,13 +43,15 @@ impl<'a> Draft<'a> {
         let layer = if head.key.namespace.is_empty() { Layer::Cluster } else { Layer::Namespace };
         let origin =
             Origin { layer, namespace: Arc::from(head.key.namespace.as_str()), name: Arc::from(head.key.name.as_str()) };
-        Self { head, layer, mode, rules, selected, origin }
+        Self { head, mode, rules, selected, origin }
     }
 
-    /// How many permissions it comes to.
+    /// How many permissions it comes to; an object itself costs as much as ten.
     pub(crate) fn size(&self, roles: &Roles<'_>) -> usize {
-        let Ok(rules) = &self.rules else { return 1 };
-        rules.iter().map(|(rule, binding)| rule.permissions.len() + roles.size(&binding.granting)).sum()
+        const OBJECT: usize = 10;
+        let Ok(rules) = &self.rules else { return OBJECT };
+        let size = |(rule, binding): &(&RuleSpec, Binding)| rule.permissions.len() + roles.size(&binding.granting);
+        rules.iter().map(size).sum::<usize>().max(OBJECT)
     }
 
     /// The object of a snapshot.

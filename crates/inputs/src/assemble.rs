@@ -24,7 +24,10 @@ pub(crate) struct Assembled {
 }
 
 /// Puts contents together. Their order changes the order of messages only.
-pub(crate) fn assemble<'a>(contents: impl IntoIterator<Item = &'a Contents>, always_enrolled: bool) -> Assembled {
+pub(crate) fn assemble<'a>(
+    contents: impl IntoIterator<Item = &'a Contents>,
+    always_enrolled: bool,
+) -> Assembled {
     let mut assembly = Assembly::default();
     for contents in contents {
         assembly.add(contents);
@@ -133,17 +136,20 @@ impl Assembly {
         match object {
             DecodedObject::Role(object) => world.roles.push(settle(object, duplicate, out, |_| nothing())),
             DecodedObject::Policy(object) => {
-                world.policies.push(settle(object, duplicate, out, |spec| (targets(None, &spec.targets), spec.mode)));
+                world
+                    .policies
+                    .push(settle(object, duplicate, out, |spec| (targets(None, &spec.targets), spec.mode)));
             }
-            DecodedObject::ClusterPolicy(object) => world.cluster_policies.push(settle(object, duplicate, out, |spec| {
-                (targets(spec.namespace_selector.clone(), &spec.targets), spec.mode)
-            })),
-            DecodedObject::Authentication(object) => world.authentications.push(settle(
-                object,
-                duplicate,
-                out,
-                |spec| (targets(None, &spec.targets), Mode::Enforce),
-            )),
+            DecodedObject::ClusterPolicy(object) => {
+                world.cluster_policies.push(settle(object, duplicate, out, |spec| {
+                    (targets(spec.namespace_selector.clone(), &spec.targets), spec.mode)
+                }))
+            }
+            DecodedObject::Authentication(object) => {
+                world.authentications.push(settle(object, duplicate, out, |spec| {
+                    (targets(None, &spec.targets), Mode::Enforce)
+                }))
+            }
             DecodedObject::TrustDomain(object) => {
                 world.trust_domains.push(settle(object, duplicate, out, |_| nothing()));
             }

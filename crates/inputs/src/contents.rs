@@ -10,6 +10,8 @@ use crate::decode::{DecodedObject, Identity, ManifestKind, decode, identify};
 use crate::document::{MAXIMUM_FILE, Node, ParseProblem, ParseProblemKind, Span, from_json, parse, split};
 use crate::workloads::{self, Fact};
 
+/// The most messages of one file about what cannot be read: a hostile file must not fill the memory with them.
+const MAXIMUM_PROBLEMS: usize = 1000;
 /// How many lists may lie in lists.
 const MAXIMUM_LISTS: usize = 4;
 
@@ -56,6 +58,9 @@ impl Contents {
                 contents.document(file, root, None, MAXIMUM_LISTS);
             }
             contents.unreadable.extend(broken.map(|broken| parse_problem(file, broken)));
+            // FAIL-CLOSED: one is enough to deny every call, so the rest can go.
+            contents.unreadable.truncate(MAXIMUM_PROBLEMS);
+            contents.diagnostics.truncate(MAXIMUM_PROBLEMS);
         }
         contents
     }
@@ -105,7 +110,8 @@ impl Contents {
 
     fn list(&mut self, file: &Arc<str>, root: &Node, inherited: Option<&(String, String)>, lists: usize) {
         let place = root.entry("items").and_then(|entry| entry.key_span);
-        let again = root.mapping().is_some_and(|mapping| mapping.repeated.iter().any(|twice| twice.key == "items"));
+        let again =
+            root.mapping().is_some_and(|mapping| mapping.repeated.iter().any(|twice| twice.key == "items"));
         let items = root.get("items").filter(|_| !again);
         let empty = items.is_some_and(Node::is_null);
         let (Some(below), Some(items)) = (lists.checked_sub(1), items.and_then(Node::sequence)) else {
@@ -133,16 +139,26 @@ fn parse_problem(file: &Arc<str>, broken: ParseProblem) -> Diagnostic {
         ParseProblemKind::TooLarge => {
             (codes::DOCUMENT_TOO_LARGE, "the document has more than 1 MiB".to_owned(), "split it")
         }
-        ParseProblemKind::TooComplex(what) => (codes::TOO_COMPLEX, format!("the document is too complex: {what}"), "split it"),
-        ParseProblemKind::Malformed(what) => {
-            (codes::MALFORMED, format!("the document is not YAML: {what}"), "mend it: every call is denied until then")
+        ParseProblemKind::TooComplex(what) => {
+            (codes::TOO_COMPLEX, format!("the document is too complex: {what}"), "split it")
         }
+        ParseProblemKind::Malformed(what) => (
+            codes::MALFORMED,
+            format!("the document is not YAML: {what}"),
+            "mend it: at start every call is denied until then",
+        ),
     };
     problem(file, Some(broken.span), code, message, help)
 }
 
 /// A problem of no object.
-pub(crate) fn problem(file: &Arc<str>, span: Option<Span>, code: Code, message: String, help: &str) -> Diagnostic {
+pub(crate) fn problem(
+    file: &Arc<str>,
+    span: Option<Span>,
+    code: Code,
+    message: String,
+    help: &str,
+) -> Diagnostic {
     Diagnostic {
         code,
         severity: Severity::Error,

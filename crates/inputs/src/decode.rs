@@ -30,14 +30,14 @@ mod tests;
 use std::sync::Arc;
 
 use bailiwick_compile::{
-    AuthenticationSpec, ClusterPolicySpec, Decoded, Diagnostic, FieldPath, FieldSpans, Invalid, Object, ObjectKey, ObjectKind,
-    PolicySpec, RoleSpec, Selection, SourceLocation, TrustDomainSpec,
+    AuthenticationSpec, ClusterPolicySpec, Decoded, Diagnostic, FieldPath, FieldSpans, Invalid, Object,
+    ObjectKey, ObjectKind, PolicySpec, RoleSpec, Selection, SourceLocation, TrustDomainSpec,
 };
 use bailiwick_policy::Mode;
 
 pub(crate) use identify::{Identity, ManifestKind, identify};
-pub(crate) use reader::{At, Reader};
 pub use method::registered_methods;
+pub(crate) use reader::{At, Reader};
 pub use shape::{KnownFields, known_fields};
 pub(crate) use target::port;
 
@@ -66,7 +66,11 @@ pub enum DecodedObject {
 /// # Errors
 /// With the mistakes that keep it from being identified: it has no valid name or namespace, or `metadata` itself is
 /// ambiguous. FAIL-CLOSED: the caller counts it as unreadable.
-pub(crate) fn decode(file: &Arc<str>, kind: ObjectKind, root: &Node) -> Result<DecodedObject, Vec<Diagnostic>> {
+pub(crate) fn decode(
+    file: &Arc<str>,
+    kind: ObjectKind,
+    root: &Node,
+) -> Result<DecodedObject, Vec<Diagnostic>> {
     let mut reader = Reader::new(Arc::clone(file), None);
     let at = At::root(root);
     let Some(meta) = metadata::read(&mut reader, &at, kind) else { return Err(reader.finish()) };
@@ -90,7 +94,9 @@ pub(crate) fn decode(file: &Arc<str>, kind: ObjectKind, root: &Node) -> Result<D
         ObjectKind::ClusterPolicy => DecodedObject::ClusterPolicy(head.decode(cluster_policy::decode)),
         ObjectKind::Authentication => DecodedObject::Authentication(head.decode(authentication::decode)),
         ObjectKind::TrustDomain => DecodedObject::TrustDomain(head.decode(trust_domain::decode)),
-        ObjectKind::RelationSchema | ObjectKind::Relationship => DecodedObject::Unsupported(head.unsupported()),
+        ObjectKind::RelationSchema | ObjectKind::Relationship => {
+            DecodedObject::Unsupported(head.unsupported())
+        }
     })
 }
 
@@ -142,9 +148,12 @@ impl<'a> Head<'a> {
     fn unsupported(mut self) -> Object<()> {
         let message = format!("`{}` is not supported in this version", self.meta.key.kind);
         let place = self.meta.location.span;
-        self.reader.tell(codes::NOT_YET_SUPPORTED, (&FieldPath::root().field("kind"), place), message, Some(
-            "remove the object: no relation can be evaluated yet".to_owned(),
-        ));
+        self.reader.tell(
+            codes::NOT_YET_SUPPORTED,
+            (&FieldPath::root().field("kind"), place),
+            message,
+            Some("remove the object: no relation can be evaluated yet".to_owned()),
+        );
         self.decode(|_, _| Outcome::of(None))
     }
 }

@@ -14,6 +14,9 @@ use bailiwick_compile::{Diagnostic, World};
 
 pub use source::FolderSource;
 
+use crate::assemble::assemble;
+use crate::contents::Contents;
+
 /// The texts of the files that were read, by the name that locations give them.
 pub type Sources = BTreeMap<Arc<str>, Arc<str>>;
 
@@ -28,6 +31,22 @@ pub struct Reading {
     pub skipped: BTreeMap<String, usize>,
     /// The texts, for code frames.
     pub sources: Sources,
+}
+
+impl Reading {
+    /// The messages of the reading and of the compile of its world, each once, by file and place.
+    #[must_use]
+    pub fn messages(&self, compiled: &[Diagnostic]) -> Vec<Diagnostic> {
+        let mut all: Vec<Diagnostic> = self.diagnostics.iter().chain(compiled).cloned().collect();
+        all.sort_by(|left, right| order(left).cmp(&order(right)));
+        all.dedup();
+        all
+    }
+}
+
+fn order(diagnostic: &Diagnostic) -> (&str, Option<(usize, usize)>, u16, &str, &str) {
+    let location = &diagnostic.location;
+    (&location.file, location.span, diagnostic.code.0, diagnostic.field.as_str(), &diagnostic.message)
 }
 
 /// Reads one folder, or one file, once.
@@ -47,4 +66,14 @@ impl Folder {
 #[must_use]
 pub fn read_paths(paths: &[PathBuf]) -> Reading {
     FolderSource::new(paths.to_vec()).refresh().unwrap_or_default()
+}
+
+/// Reads the bytes of one file that is no file (standard input, a fuzzer's), as the operator does at start.
+#[must_use]
+pub fn read_bytes(name: &str, bytes: &[u8]) -> Reading {
+    let name: Arc<str> = Arc::from(name);
+    let assembled = assemble([&Contents::of_bytes(&name, bytes)], true);
+    let sources = std::str::from_utf8(bytes).map(|text| (name, Arc::from(text))).into_iter().collect();
+    let (world, diagnostics, skipped) = (assembled.world, assembled.diagnostics, assembled.skipped);
+    Reading { world, diagnostics, skipped, sources }
 }

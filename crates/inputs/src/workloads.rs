@@ -59,7 +59,10 @@ pub(crate) fn read(file: &Arc<str>, kind: ManifestKind, root: &Node) -> Result<F
 }
 
 /// The labels of a namespace as the API server would complete them.
-pub(crate) fn complete_labels(name: &Namespace, mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(crate) fn complete_labels(
+    name: &Namespace,
+    mut labels: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     labels.insert(NAME_LABEL.to_owned(), name.as_str().to_owned());
     labels
 }
@@ -151,7 +154,12 @@ fn text_map(reader: &mut Reader, at: &At<'_>) -> Option<BTreeMap<String, String>
         let value = At { node: &entry.value, path: at.path.field(&entry.key), name_span: entry.key_span };
         if entry.key_ambiguous {
             let message = format!("the name `{}` is not a text in every version of YAML", entry.key);
-            reader.tell(codes::AMBIGUOUS, (&value.path, entry.key_span), message, Some("quote it".to_owned()));
+            reader.tell(
+                codes::AMBIGUOUS,
+                (&value.path, entry.key_span),
+                message,
+                Some("quote it".to_owned()),
+            );
             sound = false;
         }
         if let Some(text) = value.node.text() {

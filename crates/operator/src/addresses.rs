@@ -96,7 +96,9 @@ impl TryFrom<RawAddresses> for Addresses {
                 let at = format!("{at}.ports[{number}]");
                 let port: Option<Port> = collector.value(&format!("{at}.port"), raw.port.parse());
                 let at = format!("{at}.address");
-                let Some(address) = collector.value(&at, parse::socket_address(&raw.address)) else { continue };
+                let Some(address) = collector.value(&at, parse::socket_address(&raw.address)) else {
+                    continue;
+                };
                 if address.port() == 0 || address.ip().is_unspecified() {
                     collector.mistake(&at, format_args!("`{address}` cannot be connected to"));
                 }
@@ -111,7 +113,8 @@ impl TryFrom<RawAddresses> for Addresses {
             if let Some(key) = key
                 && addresses.0.insert(key, ports).is_some()
             {
-                collector.mistake(&format!("{at}.workload"), format_args!("`{}` is listed twice", entry.workload));
+                collector
+                    .mistake(&format!("{at}.workload"), format_args!("`{}` is listed twice", entry.workload));
             }
         }
         collector.finish(|| Some(addresses))

@@ -1,6 +1,7 @@
 //! The process: open the state, read the source, publish, then serve until told to end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use bailiwick_runtime::accept::{Acceptor, ReusePort, listen};
 use bailiwick_runtime::admin::{Admin, BoundAdmin};
 use bailiwick_runtime::drain::{Drain, Drained, shutdown_signal};
 use bailiwick_runtime::metrics::Metrics;
-use bailiwick_runtime::ready::{Blocker, Readiness};
+use bailiwick_runtime::ready::Readiness;
 use bailiwick_wire::{Digest, encode_bundle};
 use tokio::sync::oneshot;
 
@@ -60,39 +61,86 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let shutdown = shutdown_signal().context("signals cannot be caught")?;
-    let mut operator = Operator::open(config)?;
-    let drain = Drain::new();
-    let (watching, dead) = operator.watch()?;
-    let bound = operator.bind()?;
-    let addresses = operator.announce(&bound)?;
-    let Bound { identity, configuration, admin } = bound;
-    let (identity_listener, configuration_listener) = operator.listeners(&drain);
-    tokio::spawn(own_certificate::keep(
-        Arc::clone(&operator.authority),
-        operator.id.clone(),
-        Arc::clone(&operator.credentials),
-        drain.watch(),
-    ));
-    tokio::spawn(drain.watch().hold(identity_listener.serve(identity)));
-    tokio::spawn(drain.watch().hold(configuration_listener.serve(configuration)));
-    let (admin_end, admin_ended) = oneshot::channel::<()>();
-    tokio::spawn(admin.serve(async move { drop(admin_ended.await) }));
-    operator.starting.take().map_or((), Blocker::done);
-    tracing::info!(%addresses, "serving");
+    let mut running = start(config)?;
     let ended = tokio::select! {
         signal = shutdown => {
             tracing::info!(signal = signal.name(), "stopping");
             Ok(())
         }
-        _ = dead => Err(anyhow!("the thread that reads and compiles has ended; see the log")),
+        _ = &mut running.dead => Err(anyhow!("the thread that reads and compiles has ended; see the log")),
     };
-    let _draining = operator.readiness.block("draining");
-    drop(watching);
-    if let Drained::DeadlinePassed { left } = drain.drained(DRAIN_DEADLINE).await {
-        tracing::warn!(left, "not every stream ended in time");
-    }
-    drop(admin_end);
+    running.stop().await;
     ended
+}
+
+/// An operator that serves.
+struct Running {
+    drain: Drain,
+    readiness: Readiness,
+    /// Completes if the thread that reads and compiles ends by itself.
+    dead: oneshot::Receiver<()>,
+    /// That thread ends when this is dropped.
+    watching: Sender<()>,
+    /// The admin server ends when this is dropped: last of all.
+    admin: oneshot::Sender<()>,
+    #[cfg(test)]
+    places: Places,
+}
+
+/// Where everything is.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    identity: SocketAddr,
+    configuration: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// Opens everything, publishes for the first time, and serves.
+fn start(config: Config) -> anyhow::Result<Running> {
+    let (readiness, starting) = Readiness::starting();
+    let mut operator = Operator::open(config, readiness.clone())?;
+    let drain = Drain::new();
+    let (watching, dead) = operator.watch()?;
+    let bound = operator.bind()?;
+    let places = bound.places()?;
+    let Bound { identity, configuration, admin } = bound;
+    let (identity_listener, configuration_listener) = operator.listeners(&drain);
+    let Operator { authority, id, credentials, .. } = &operator;
+    let (authority, id, credentials) = (Arc::clone(authority), id.clone(), Arc::clone(credentials));
+    tokio::spawn(own_certificate::keep(authority, id, credentials, drain.watch()));
+    tokio::spawn(drain.watch().hold(identity_listener.serve(identity)));
+    tokio::spawn(drain.watch().hold(configuration_listener.serve(configuration)));
+    starting.done();
+    operator.announce(places)?;
+    let (end_admin, admin_ended) = oneshot::channel::<()>();
+    // The lock of the state folder is held until the very end, too.
+    let state = operator.state;
+    tokio::spawn(async move {
+        admin.serve(async move { drop(admin_ended.await) }).await;
+        drop(state);
+    });
+    let Places { identity, configuration, admin } = places;
+    tracing::info!(%identity, %configuration, %admin, "serving");
+    Ok(Running {
+        drain,
+        readiness,
+        dead,
+        watching,
+        admin: end_admin,
+        #[cfg(test)]
+        places,
+    })
+}
+
+impl Running {
+    async fn stop(self) {
+        let _draining = self.readiness.block("draining");
+        drop(self.watching);
+        if let Drained::DeadlinePassed { left } = self.drain.drained(DRAIN_DEADLINE).await {
+            tracing::warn!(left, "not every stream ended in time");
+        }
+        drop(self.admin);
+    }
 }
 
 /// Everything that lives as long as the process.
@@ -100,7 +148,6 @@ struct Operator {
     config: Config,
     state: StateFolder,
     readiness: Readiness,
-    starting: Option<Blocker>,
     metrics: Metrics,
     outlets: Outlets,
     tokens: Arc<Tokens>,
@@ -119,9 +166,18 @@ struct Bound {
     admin: BoundAdmin,
 }
 
+impl Bound {
+    fn places(&self) -> io::Result<Places> {
+        Ok(Places {
+            identity: self.identity.local_addr()?,
+            configuration: self.configuration.local_addr()?,
+            admin: self.admin.address(),
+        })
+    }
+}
+
 impl Operator {
-    fn open(config: Config) -> anyhow::Result<Self> {
-        let (readiness, starting) = Readiness::starting();
+    fn open(config: Config, readiness: Readiness) -> anyhow::Result<Self> {
         let state = StateFolder::open(&config.state)?;
         let source = Source::open(config.source.clone(), config.addresses.clone());
         let mut compiler = Compiler::default();
@@ -155,7 +211,6 @@ impl Operator {
             config,
             state,
             readiness,
-            starting: Some(starting),
             metrics,
             outlets,
             tokens,
@@ -174,7 +229,10 @@ impl Operator {
     fn watch(&mut self) -> anyhow::Result<(Sender<()>, oneshot::Receiver<()>)> {
         let mut watcher = self.watcher.take().context("the source is watched already")?;
         if !watcher.first() {
-            return Err(anyhow!("the state folder `{}` cannot be written; see the log", self.state.path().display()));
+            return Err(anyhow!(
+                "the state folder `{}` cannot be written; see the log",
+                self.state.path().display()
+            ));
         }
         let (stop, stopped): (Sender<()>, Receiver<()>) = channel();
         let (alive, dead) = oneshot::channel::<()>();
@@ -227,24 +285,22 @@ impl Operator {
         (listener(identity), listener(workloads))
     }
 
-    /// Says where everything listens: in the ready file, and as a text for the log.
-    fn announce(&self, bound: &Bound) -> anyhow::Result<String> {
+    /// Says where everything listens, in the ready file.
+    fn announce(&self, places: Places) -> anyhow::Result<()> {
+        let Some(path) = &self.config.ready_file else { return Ok(()) };
         let bundle_file = std::path::absolute(self.state.bundle_file())?;
         let tokens_folder = std::path::absolute(self.state.tokens_folder())?;
         let ready = ReadyFile {
-            identity: bound.identity.local_addr()?,
-            configuration: bound.configuration.local_addr()?,
-            admin: bound.admin.address(),
+            identity: places.identity,
+            configuration: places.configuration,
+            admin: places.admin,
             operator: self.id.to_string(),
             trust_domain: self.authority.trust_domain().to_string(),
             bundle_file: &bundle_file,
             tokens_folder: &tokens_folder,
             pid: std::process::id(),
         };
-        if let Some(path) = &self.config.ready_file {
-            ready.write(path).with_context(|| format!("`{}` cannot be written", path.display()))?;
-        }
-        Ok(format!("identity {}, configuration {}, admin {}", ready.identity, ready.configuration, ready.admin))
+        ready.write(path).with_context(|| format!("`{}` cannot be written", path.display()))
     }
 }
 
@@ -257,3 +313,6 @@ fn open_root(state: &StateFolder, mesh: &MeshSettings) -> anyhow::Result<Authori
         opened => Ok(opened?),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,7 +91,8 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let mut collector = Collector::new();
         let mut given = Flags::default();
-        drop(collector.section("", from_environment(&mut given, environment)));
+        let read = from_environment(&mut given, environment);
+        collector.section("", read);
         given.overlay(flags);
         let mut raw = RawConfig::default();
         if let Some(path) = given.config.as_deref()
@@ -271,15 +272,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("operator.yaml");
         let source = folder.path().display();
-        let text = format!("source: {source}\nstate: of-file\nidentityListen: 127.0.0.1:1\nadminListen: 127.0.0.1:3\n");
+        let text = format!(
+            "source: {source}\nstate: of-file\nidentityListen: 127.0.0.1:1\nadminListen: 127.0.0.1:3\n"
+        );
         std::fs::write(&file, text).unwrap();
         let flags = Flags {
             config: Some(file.display().to_string()),
             state: Some("of-flag".into()),
             ..Flags::default()
         };
-        let environment =
-            [("BAILIWICK_OPERATOR_STATE", "of-environment"), ("BAILIWICK_OPERATOR_IDENTITY_LISTEN", "127.0.0.1:2")];
+        let environment = [
+            ("BAILIWICK_OPERATOR_STATE", "of-environment"),
+            ("BAILIWICK_OPERATOR_IDENTITY_LISTEN", "127.0.0.1:2"),
+        ];
         let config = Config::load(flags, environment).unwrap();
         assert_eq!(config.state, Path::new("of-flag"));
         assert_eq!(config.identity_listen.port(), 2);

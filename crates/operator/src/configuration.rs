@@ -16,7 +16,7 @@ use bailiwick_wire::{Digest, SCHEMA_LEVEL};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::audit::{AuditLog, AuthenticationEvent, EventOrigin};
 use crate::metrics::OperatorMetrics;
@@ -41,6 +41,13 @@ pub(crate) struct ConfigurationService {
     pub(crate) audit: AuditLog,
     pub(crate) metrics: OperatorMetrics,
     pub(crate) drain: drain::Watch,
+}
+
+/// Why a sidecar was not let in.
+#[derive(Debug)]
+struct NotAdmitted {
+    reason: &'static str,
+    status: Status,
 }
 
 /// A sidecar that was let in.
@@ -69,7 +76,10 @@ impl Configuration for ConfigurationService {
         let Some(Kind::Hello(hello)) = hello.and_then(|message| message.kind) else {
             return Err(Status::invalid_argument("the first message must be a Hello"));
         };
-        let admitted = admit(&hello, &caller, &self.publisher).inspect_err(|status| self.tell(status, &caller))?;
+        let admitted = admit(&hello, &caller, &self.publisher).map_err(|refusal| {
+            self.tell(&refusal, &caller);
+            refusal.status
+        })?;
         let Some(published) = self.publisher.subscribe(&admitted.key.workload) else {
             return Err(gone(&admitted.key.workload));
         };
@@ -94,19 +104,16 @@ impl Configuration for ConfigurationService {
 }
 
 impl ConfigurationService {
-    fn tell(&self, status: &Status, caller: &Caller) {
-        let reason = match status.code() {
-            Code::PermissionDenied => "not-own-workload",
-            Code::NotFound => "workload-gone",
-            Code::FailedPrecondition => "schema-level",
-            _ => "malformed",
-        };
-        self.metrics.refused(reason);
+    fn tell(&self, refusal: &NotAdmitted, caller: &Caller) {
+        self.metrics.refused(refusal.reason);
         self.audit.record(&AuthenticationEvent::Refused {
-            origin: EventOrigin { connection: caller.contact.connection, peer_address: caller.contact.address },
+            origin: EventOrigin {
+                connection: caller.contact.connection,
+                peer_address: caller.contact.address,
+            },
             at: "configuration",
-            reason,
-            message: status.message().to_owned(),
+            reason: refusal.reason,
+            message: refusal.status.message().to_owned(),
             workload: None,
             identity: Some(caller.id().to_string()),
         });
@@ -123,9 +130,11 @@ fn gone(workload: &WorkloadKey) -> Status {
 ///
 /// FAIL-CLOSED: a caller gets only the configuration of a workload of its own service account. Whether another
 /// workload exists is not told either.
-#[expect(clippy::result_large_err, reason = "the error is what the caller is answered")]
-fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitted, Status> {
-    let invalid = |what: &str| Status::invalid_argument(format!("the Hello's {what} is malformed"));
+fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitted, NotAdmitted> {
+    let invalid = |what: &str| NotAdmitted {
+        reason: "malformed",
+        status: Status::invalid_argument(format!("the Hello's {what} is malformed")),
+    };
     let workload = WorkloadKey {
         namespace: hello.namespace.parse().map_err(|_| invalid("namespace"))?,
         name: hello.workload.parse().map_err(|_| invalid("workload"))?,
@@ -144,17 +153,22 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
     let Some(published) = publication.workloads.get(&workload) else {
         // Only who has the identity of some workload there may learn that this one is missing.
         let own = caller.id().workload().is_some_and(|own| own.namespace == workload.namespace);
-        return Err(if own { gone(&workload) } else { not_yours(caller, &workload) });
+        return Err(if own {
+            NotAdmitted { reason: "workload-gone", status: gone(&workload) }
+        } else {
+            not_yours(caller, &workload)
+        });
     };
     if published.identity != *caller.id() {
         return Err(not_yours(caller, &workload));
     }
     // One level exists. A sidecar of a lower one than a snapshot needs is to get a denial in its own level here.
     if hello.schema_level < SCHEMA_LEVEL {
-        return Err(Status::failed_precondition(format!(
+        let status = Status::failed_precondition(format!(
             "the sidecar understands schema level {}, this operator speaks {SCHEMA_LEVEL}: upgrade the sidecar",
             hello.schema_level
-        )));
+        ));
+        return Err(NotAdmitted { reason: "schema-level", status });
     }
     let facts = SidecarFacts {
         version: hello.sidecar_version.clone(),
@@ -165,8 +179,9 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
     Ok(Admitted { key, identity: published.identity.clone(), facts, bundle })
 }
 
-fn not_yours(caller: &Caller, workload: &WorkloadKey) -> Status {
-    Status::permission_denied(format!("`{}` is not the identity of workload `{workload}`", caller.id()))
+fn not_yours(caller: &Caller, workload: &WorkloadKey) -> NotAdmitted {
+    let message = format!("`{}` is not the identity of workload `{workload}`", caller.id());
+    NotAdmitted { reason: "not-own-workload", status: Status::permission_denied(message) }
 }
 
 /// Printable ASCII, so that it can stand in a log line and in a status.

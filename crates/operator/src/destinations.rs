@@ -109,7 +109,12 @@ struct Question {
 
 impl Session {
     /// Answers until the stream ends; the status says why it did.
-    async fn run(mut self, mut inbound: Streaming<LookupRequest>, caller: Caller, drain: drain::Watch) -> Status {
+    async fn run(
+        mut self,
+        mut inbound: Streaming<LookupRequest>,
+        caller: Caller,
+        drain: drain::Watch,
+    ) -> Status {
         let expiry = caller.expiry();
         tokio::pin!(expiry);
         loop {
@@ -146,9 +151,12 @@ impl Session {
         let id = request.query_id;
         match request.action {
             Some(Action::Subscribe(query)) => {
-                let query = decode_query(&query).map_err(|error| Status::invalid_argument(error.to_string()))?;
+                let query =
+                    decode_query(&query).map_err(|error| Status::invalid_argument(error.to_string()))?;
                 if self.open.len() >= MOST_QUERIES && !self.open.contains_key(&id) {
-                    return Err(Status::resource_exhausted(format!("at most {MOST_QUERIES} questions may be open")));
+                    return Err(Status::resource_exhausted(format!(
+                        "at most {MOST_QUERIES} questions may be open"
+                    )));
                 }
                 self.open.insert(id, Question { query, version: 0, answer: None });
                 self.answer(id).await

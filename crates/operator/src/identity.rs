@@ -50,12 +50,22 @@ struct Refusal {
     wait: Option<Duration>,
 }
 
+/// Whoever asks in vain is rare, and carries much to be told.
+type Granting = Result<Granted, Box<Refusal>>;
+
 impl Refusal {
-    fn new(code: Code, reason: &'static str, message: impl ToString) -> Self {
-        Self { code, reason, message: message.to_string(), workload: None, identity: None, wait: None }
+    fn new(code: Code, reason: &'static str, message: impl ToString) -> Box<Self> {
+        Box::new(Self {
+            code,
+            reason,
+            message: message.to_string(),
+            workload: None,
+            identity: None,
+            wait: None,
+        })
     }
 
-    fn of(mut self, workload: &WorkloadKey, identity: Option<&SpiffeId>) -> Self {
+    fn of(mut self: Box<Self>, workload: &WorkloadKey, identity: Option<&SpiffeId>) -> Box<Self> {
         self.workload = Some(workload.clone());
         self.identity = identity.cloned();
         self
@@ -114,7 +124,7 @@ impl Identity for IdentityService {
 }
 
 impl IdentityService {
-    fn grant(&self, request: &IssueRequest) -> Result<Granted, Refusal> {
+    fn grant(&self, request: &IssueRequest) -> Granting {
         let workload = self
             .tokens
             .verify(&request.token, Moment::now())
@@ -137,7 +147,8 @@ impl IdentityService {
             return Err(refuse(Code::PermissionDenied, "operator-identity", message));
         }
         self.limits.take(&workload, Instant::now()).map_err(|wait| {
-            let message = format!("too many certificates are asked for; try again in {} ms", wait.as_millis());
+            let message =
+                format!("too many certificates are asked for; try again in {} ms", wait.as_millis());
             let mut refusal = refuse(Code::ResourceExhausted, "rate", message);
             refusal.wait = Some(wait);
             refusal

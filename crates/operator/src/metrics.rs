@@ -40,7 +40,8 @@ impl OperatorMetrics {
                 "Time from a publication to a sidecar's acknowledgement",
                 times(),
             ),
-            snapshots_published: metrics.counter("snapshots_published", "Snapshots that changed and were published"),
+            snapshots_published: metrics
+                .counter("snapshots_published", "Snapshots that changed and were published"),
             sidecars_connected: metrics.gauge("sidecars_connected", "Sidecars with a configuration stream"),
             connections: metrics.gauge("control_connections", "Open connections to the control plane"),
             acknowledged: metrics.counter("snapshots_acknowledged", "Snapshots that sidecars enforce"),

@@ -56,14 +56,17 @@ pub(crate) async fn keep(
         }
         match renew(&authority, &id, &store) {
             Ok(()) => tracing::info!("the operator's own certificate is renewed"),
-            Err(error) => tracing::error!(%error, "the operator's own certificate cannot be renewed; it is tried again"),
+            Err(error) => {
+                tracing::error!(%error, "the operator's own certificate cannot be renewed; it is tried again")
+            }
         }
     }
 }
 
 fn is_due(store: &CredentialStore, now: SystemTime) -> bool {
     let Some(current) = store.current() else { return true };
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let now =
+        now.duration_since(UNIX_EPOCH).map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     let half = i64::try_from(LIFETIME.as_secs() / 2).unwrap_or(0);
     now >= current.leaf().not_after().saturating_sub(half)
 }

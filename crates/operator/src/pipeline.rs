@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bailiwick_compile::{Compiled, Compiler, Diagnostic, ObjectKind, ObjectOutcome, Severity, WorkloadConfig, World};
+use bailiwick_compile::{
+    Code, Compiled, Compiler, Diagnostic, ObjectKey, ObjectKind, ObjectOutcome, Severity, WorkloadConfig,
+    World, codes,
+};
 use bailiwick_identity::TrustDomain;
+use bailiwick_inputs::codes as inputs;
 use bailiwick_policy::{Layer, Origin, WorkloadKey};
 use bailiwick_wire::{ChunkCache, Configuration, Encoded, Endpoint, Transport, encode};
 
@@ -15,6 +19,9 @@ use crate::metrics::OperatorMetrics;
 use crate::publish::{Mesh, Publication, Published, Publisher, changed};
 use crate::state::{Marks, StateFolderError};
 use crate::status::{self, ObjectRecord, StatusBoard, Verdict};
+
+/// Messages about what is sound and not built yet.
+const NOT_YET_SUPPORTED: [Code; 2] = [inputs::NOT_YET_SUPPORTED, codes::UNSUPPORTED_KIND];
 
 /// Everything that a publication is made of.
 #[derive(Debug, Default)]
@@ -52,7 +59,11 @@ impl Pipeline {
     /// Publishes what an input comes to. `started` is when the change was seen. Gives every message, once each.
     ///
     /// Nothing is published when the mark cannot be written: the caller tries again, and the last good state stays.
-    pub(crate) fn run(&mut self, input: &Input, started: Instant) -> Result<Vec<Diagnostic>, StateFolderError> {
+    pub(crate) fn run(
+        &mut self,
+        input: &Input,
+        started: Instant,
+    ) -> Result<Vec<Diagnostic>, StateFolderError> {
         let compiling = Instant::now();
         let compiled = self.compiler.compile(&input.world);
         let before = self.outlets.publisher.current();
@@ -85,7 +96,11 @@ impl Pipeline {
             Some(position.version)
         };
         let diagnostics = all_diagnostics(&input.diagnostics, &compiled.diagnostics);
-        self.publish(&compiled, input, Ready { workloads, version, replaced, started, before: &before, diagnostics: &diagnostics });
+        self.publish(
+            &compiled,
+            input,
+            Ready { workloads, version, replaced, started, before: &before, diagnostics: &diagnostics },
+        );
         Ok(diagnostics)
     }
 
@@ -106,13 +121,18 @@ impl Pipeline {
         let concerned = changed(&ready.before.workloads, &ready.workloads);
         let mesh = self.mesh(compiled);
         let Outlets { publisher, status, metrics } = &self.outlets;
-        let errors = ready.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+        let errors =
+            ready.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
         metrics.source_problems.set(i64::try_from(errors).unwrap_or(i64::MAX));
         metrics.snapshots_published.inc_by(u64::try_from(concerned.len()).unwrap_or(u64::MAX));
         // Before the sidecars hear of it, so that no acknowledgement comes too early to be counted.
         let report = status::Compiled {
             mesh: mesh.clone(),
-            objects: compiled.objects.iter().map(|(key, outcome)| record(key, outcome, &ready.replaced)).collect(),
+            objects: compiled
+                .objects
+                .iter()
+                .map(|(key, outcome)| record(key, outcome, &ready.replaced))
+                .collect(),
             workloads: ready.workloads.clone(),
             diagnostics: ready.diagnostics.iter().map(one_line).collect(),
         };
@@ -177,16 +197,18 @@ pub(crate) fn one_line(diagnostic: &Diagnostic) -> String {
     format!("{} {severity}: {object}{field}{joint}{}", diagnostic.code, diagnostic.message)
 }
 
-fn record(key: &bailiwick_compile::ObjectKey, outcome: &ObjectOutcome, replaced: &BTreeSet<Origin>) -> ObjectRecord {
+fn record(key: &ObjectKey, outcome: &ObjectOutcome, replaced: &BTreeSet<Origin>) -> ObjectRecord {
     let too_large = replaced.iter().any(|origin| {
         let kind = match origin.layer {
-            Layer::ClusterPolicy => ObjectKind::ClusterPolicy,
-            Layer::Policy => ObjectKind::Policy,
+            Layer::Cluster => ObjectKind::ClusterPolicy,
+            Layer::Namespace => ObjectKind::Policy,
         };
         kind == key.kind && *origin.namespace == *key.namespace && *origin.name == *key.name
     });
     let accepted = if too_large {
-        let message = "the compiled object is too large to be sent, so it denies all that it selects; split it".to_owned();
+        let message =
+            "the compiled object is too large to be sent, so it denies all that it selects; split it"
+                .to_owned();
         Verdict::Fails { reason: "TooLarge".to_owned(), message }
     } else {
         verdict(&outcome.accepted, "Invalid")
@@ -206,7 +228,11 @@ fn verdict(outcome: &Result<(), Vec<Diagnostic>>, reason: &str) -> Verdict {
         Ok(()) => Verdict::Holds,
         Err(problems) => {
             let code = problems.first().map(|problem| problem.code);
-            let reason = if code == Some(bailiwick_compile::codes::NOT_YET_SUPPORTED) { "NotYetSupported" } else { reason };
+            let reason = if code.is_some_and(|code| NOT_YET_SUPPORTED.contains(&code)) {
+                "NotYetSupported"
+            } else {
+                reason
+            };
             let message = problems.iter().map(one_line).collect::<Vec<_>>().join("; ");
             Verdict::Fails { reason: reason.to_owned(), message }
         }

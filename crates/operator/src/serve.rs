@@ -79,7 +79,6 @@ fn now_seconds() -> i64 {
 }
 
 /// The connection that a request came on.
-#[expect(clippy::result_large_err, reason = "the error is what the caller is answered")]
 pub(crate) fn contact<T>(request: &Request<T>) -> Result<Arc<Contact>, Status> {
     let contact = request.extensions().get::<Arc<Contact>>();
     contact.cloned().ok_or_else(|| Status::internal("the connection is not known"))
@@ -88,7 +87,6 @@ pub(crate) fn contact<T>(request: &Request<T>) -> Result<Arc<Contact>, Status> {
 /// The proven peer of the connection that a request came on.
 ///
 /// FAIL-CLOSED: no peer, or one whose certificate has ended since the handshake, is nobody.
-#[expect(clippy::result_large_err, reason = "the error is what the caller is answered")]
 pub(crate) fn proven<T>(request: &Request<T>) -> Result<Caller, Status> {
     let contact = contact(request)?;
     let Some(peer) = contact.peer.clone() else {
@@ -200,11 +198,4 @@ impl Listener {
             identity: None,
         });
     }
-}
-
-#[cfg(test)]
-pub(crate) fn caller_of(peer: Peer) -> Caller {
-    let address = SocketAddr::from(([127, 0, 0, 1], 9));
-    let contact = Contact { connection: 1, address, peer: Some(peer.clone()) };
-    Caller { contact: Arc::new(contact), peer }
 }

@@ -14,6 +14,7 @@ use bailiwick_policy::WorkloadKey;
 
 use crate::addresses::Addresses;
 use crate::pipeline::{Input, Outlets, Pipeline, one_line};
+use crate::publish::Published;
 use crate::rate::IssueLimits;
 use crate::tokens::{Moment, Tokens};
 
@@ -187,10 +188,8 @@ impl Watcher {
     fn sync_tokens(&mut self) {
         self.tokens_checked = Instant::now();
         let publication = self.outlets.publisher.current();
-        let issued = |(_, published): &(&WorkloadKey, _)| {
-            let published: &Arc<crate::publish::Published> = published;
-            published.identity != self.followers.operator
-        };
+        let issued =
+            |(_, published): &(&WorkloadKey, &Arc<Published>)| published.identity != self.followers.operator;
         let workloads: BTreeSet<_> =
             publication.workloads.iter().filter(issued).map(|(workload, _)| workload.clone()).collect();
         for (workload, error) in self.followers.tokens.sync(&workloads, Moment::now()) {
@@ -217,8 +216,11 @@ impl Watcher {
             tracing::info!("no more: {gone}");
         }
         self.told = now;
-        let kept: Vec<_> =
-            diagnostics.iter().filter(|one| one.code == codes::LAST_GOOD).map(|one| one.message.clone()).collect();
+        let kept: Vec<_> = diagnostics
+            .iter()
+            .filter(|one| one.code == codes::LAST_GOOD)
+            .map(|one| one.message.clone())
+            .collect();
         let problem = if kept.is_empty() { None } else { Some(kept.join("; ")) };
         self.outlets.status.source_problem("folder", problem);
     }

@@ -36,7 +36,9 @@ pub(crate) enum StateFolderError {
     InUse { path: PathBuf },
     #[error("`{path}` cannot be read: {source}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("`{path}` does not hold what it should; remove it to begin a new epoch (the root stays the same)")]
+    #[error(
+        "`{path}` does not hold what it should; remove it to begin a new epoch (the root stays the same)"
+    )]
     Content { path: PathBuf },
     #[error("`{path}` cannot be written: {source}; check free space and permissions")]
     Write { path: PathBuf, source: io::Error },

@@ -142,7 +142,13 @@ impl StatusBoard {
 
     /// Takes over a compile. `version` is that of the publication that follows, if any snapshot changed; `changed`
     /// are the workloads that it concerns, and `started` is when the change was seen.
-    pub(crate) fn compiled(&self, compiled: Compiled, version: Option<u64>, changed: &BTreeSet<WorkloadKey>, started: Instant) {
+    pub(crate) fn compiled(
+        &self,
+        compiled: Compiled,
+        version: Option<u64>,
+        changed: &BTreeSet<WorkloadKey>,
+        started: Instant,
+    ) {
         let mut inner = self.lock();
         inner.mesh = Some(compiled.mesh);
         inner.objects = compiled.objects;
@@ -202,14 +208,17 @@ impl StatusBoard {
     /// A sidecar enforces a snapshot that was offered to it.
     pub(crate) fn acknowledged(&self, key: &SidecarKey, session: u64, id: SnapshotId, version: u64) {
         let mut inner = self.lock();
-        let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) else { return };
+        let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) else {
+            return;
+        };
         // Acknowledgements may overtake each other; one of an older snapshot says nothing new.
         if sidecar.acknowledged.as_ref().is_none_or(|last| last.version <= version) {
             sidecar.acknowledged = Some(Acknowledged { id, version, at: SystemTime::now() });
         }
         sidecar.refused.take_if(|refused| refused.version <= version);
         self.metrics.acknowledged.inc();
-        for publication in inner.publications.iter_mut().filter(|publication| publication.version <= version) {
+        for publication in inner.publications.iter_mut().filter(|publication| publication.version <= version)
+        {
             if publication.waiting.remove(key) {
                 let lag = publication.started.elapsed().as_secs_f64();
                 publication.acknowledgements.push((key.clone(), lag));

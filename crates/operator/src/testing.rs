@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_identity::{MtlsMode, PortTrust, SpiffeId, TrustConfig};
-use bailiwick_policy::{Body, BoundObject, Layer, Mode, Origin, PolicyObject, PortSelection, SnapshotParts, WorkloadKey};
+use bailiwick_policy::{
+    Body, BoundObject, Layer, Mode, Origin, PolicyObject, PortSelection, SnapshotParts, WorkloadKey,
+};
 use bailiwick_runtime::metrics::Metrics;
 use bailiwick_wire::{ChunkCache, Configuration, Position, encode};
 
@@ -29,7 +31,7 @@ pub(crate) fn metrics() -> OperatorMetrics {
 /// A snapshot whose content differs with its mark.
 pub(crate) fn published(name: &str, mark: u64) -> Arc<Published> {
     let object = PolicyObject {
-        origin: Origin { layer: Layer::Policy, namespace: Arc::from("shop"), name: Arc::from("p") },
+        origin: Origin { layer: Layer::Namespace, namespace: Arc::from("shop"), name: Arc::from("p") },
         generation: i64::try_from(mark).unwrap(),
         mode: Mode::Enforce,
         body: Body::Uncompilable { reason: Arc::from("a test") },

@@ -115,7 +115,9 @@ impl Tokens {
         let mut known = self.lock();
         let mut failed = Vec::new();
         let known = &mut *known;
-        known.by_digest.retain(|_, (workload, start)| workloads.contains(workload) && !now.is_past(*start, LIFETIME));
+        known
+            .by_digest
+            .retain(|_, (workload, start)| workloads.contains(workload) && !now.is_past(*start, LIFETIME));
         known.written.retain(|workload, _| {
             let keep = workloads.contains(workload);
             if !keep && let Err(error) = files::remove(&self.folder.join(file_name(workload))) {
@@ -183,7 +185,8 @@ fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..=group.len() {
             let index = usize::try_from((bits >> (18 - 6 * place)) & 63).unwrap_or_default();
             text.push(ALPHABET.get(index).copied().map_or('A', char::from));

@@ -14,25 +14,30 @@ use crate::metrics::{Direction, SidecarMetrics};
 /// All open connections of the process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    state: Arc<State>,
-    inbound: Gauge,
-    outbound: Gauge,
-}
-
-#[derive(Debug)]
-struct State {
-    open: AtomicUsize,
+    // Counted apart: a flood from outside must not keep the application from calling others.
+    inbound: Side,
+    outbound: Side,
     most: usize,
     most_of_peer: usize,
-    peers: Mutex<HashMap<SpiffeId, usize>>,
+    peers: Peers,
+}
+
+/// How many connections of each proven peer are open.
+type Peers = Arc<Mutex<HashMap<SpiffeId, usize>>>;
+
+#[derive(Debug, Clone)]
+struct Side {
+    open: Arc<AtomicUsize>,
+    gauge: Gauge,
 }
 
 /// One open connection; dropping it gives its place back.
 #[must_use = "a connection counts for as long as this lives"]
 #[derive(Debug)]
 pub(crate) struct OpenConnection {
-    state: Arc<State>,
-    gauge: Gauge,
+    side: Side,
+    most_of_peer: usize,
+    peers: Peers,
     peer: Option<SpiffeId>,
 }
 
@@ -46,36 +51,38 @@ pub(crate) struct TooManyOfPeer {
 impl Connections {
     /// None open.
     pub(crate) fn new(limits: &Limits, metrics: &SidecarMetrics) -> Self {
+        let side = |direction| Side { open: Arc::default(), gauge: metrics.connections_open(direction) };
         Self {
-            state: Arc::new(State {
-                open: AtomicUsize::new(0),
-                most: limits.connections,
-                most_of_peer: limits.connections_per_peer,
-                peers: Mutex::default(),
-            }),
-            inbound: metrics.connections_open(Direction::Inbound),
-            outbound: metrics.connections_open(Direction::Outbound),
+            inbound: side(Direction::Inbound),
+            outbound: side(Direction::Outbound),
+            most: limits.connections,
+            most_of_peer: limits.connections_per_peer,
+            peers: Arc::default(),
         }
     }
 
-    /// A place for a new connection; `None` if all are taken.
+    /// A place for a new connection; `None` if all of that direction are taken.
     pub(crate) fn enter(&self, direction: Direction) -> Option<OpenConnection> {
-        let before = self.state.open.fetch_add(1, Ordering::Relaxed);
-        if before >= self.state.most {
-            self.state.open.fetch_sub(1, Ordering::Relaxed);
+        let side = match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        };
+        if side.open.fetch_add(1, Ordering::Relaxed) >= self.most {
+            side.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let gauge = match direction {
-            Direction::Inbound => self.inbound.clone(),
-            Direction::Outbound => self.outbound.clone(),
-        };
-        gauge.inc();
-        Some(OpenConnection { state: Arc::clone(&self.state), gauge, peer: None })
+        side.gauge.inc();
+        Some(OpenConnection {
+            side: side.clone(),
+            most_of_peer: self.most_of_peer,
+            peers: Arc::clone(&self.peers),
+            peer: None,
+        })
     }
 
-    /// How many are open.
+    /// How many are open, in both directions.
     pub(crate) fn open(&self) -> usize {
-        self.state.open.load(Ordering::Relaxed)
+        self.inbound.open.load(Ordering::Relaxed) + self.outbound.open.load(Ordering::Relaxed)
     }
 }
 
@@ -85,8 +92,8 @@ impl OpenConnection {
     /// # Errors
     /// When the peer has too many; the connection must be closed then.
     pub(crate) fn belongs_to(&mut self, peer: &SpiffeId) -> Result<(), TooManyOfPeer> {
-        let most = self.state.most_of_peer;
-        let mut peers = self.state.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = self.most_of_peer;
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let count = peers.entry(peer.clone()).or_default();
         if *count >= most {
             return Err(TooManyOfPeer { most });
@@ -99,10 +106,10 @@ impl OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.gauge.dec();
-        self.state.open.fetch_sub(1, Ordering::Relaxed);
+        self.side.gauge.dec();
+        self.side.open.fetch_sub(1, Ordering::Relaxed);
         let Some(peer) = self.peer.take() else { return };
-        let mut peers = self.state.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         // A peer without connections leaves no trace: the map is bounded by what is open.
         if let Entry::Occupied(mut count) = peers.entry(peer) {
             *count.get_mut() -= 1;
@@ -123,14 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn f14_the_total_is_capped_and_places_come_back() {
+    fn f14_each_direction_is_capped_and_places_come_back() {
         let connections = connections(2, 2);
         let first = connections.enter(Direction::Inbound).unwrap();
-        let _second = connections.enter(Direction::Outbound).unwrap();
+        let _second = connections.enter(Direction::Inbound).unwrap();
         assert!(connections.enter(Direction::Inbound).is_none());
+        let _own = connections.enter(Direction::Outbound).unwrap();
         drop(first);
         assert!(connections.enter(Direction::Inbound).is_some());
-        assert_eq!(connections.open(), 1);
+        assert_eq!(connections.open(), 2);
     }
 
     #[test]
@@ -147,6 +155,6 @@ mod tests {
         let mut third = connections.enter(Direction::Inbound).unwrap();
         third.belongs_to(&greedy).unwrap();
         drop((second, third));
-        assert!(connections.state.peers.lock().unwrap().is_empty());
+        assert!(connections.peers.lock().unwrap().is_empty());
     }
 }

@@ -22,9 +22,11 @@ pub(crate) fn faults(reader: &mut Reader, root: &Node) {
                 let message = format!("`{path}` occurs twice{}", first.unwrap_or_default());
                 (codes::REPEATED_FIELD, message, "keep one: readers disagree on which of them counts")
             }
-            FaultKind::Tagged => {
-                (codes::TAG, format!("`{path}` has a YAML tag"), "remove the tag; quote the value if it is a text")
-            }
+            FaultKind::Tagged => (
+                codes::TAG,
+                format!("`{path}` has a YAML tag"),
+                "remove the tag; quote the value if it is a text",
+            ),
             FaultKind::AmbiguousKey => {
                 let message = format!("the name of `{path}` is not a text in every version of YAML");
                 (codes::AMBIGUOUS, message, "quote the name")

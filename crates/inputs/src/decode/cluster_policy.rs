@@ -25,9 +25,14 @@ pub(crate) fn decode(reader: &mut Reader, spec: &At<'_>) -> Outcome<ClusterPolic
         selection: selection(reader, namespaces.clone(), targets.clone()),
         // FAIL-CLOSED: a repeated `mode` is two modes, so none.
         mode: if reader.sound("spec.mode") { mode.unwrap_or(Mode::Enforce) } else { Mode::Enforce },
-        spec: namespaces.zip(targets).zip(mode.zip(rules)).map(|((namespace_selector, targets), (mode, rules))| {
-            ClusterPolicySpec { namespace_selector, targets, mode, rules }
-        }),
+        spec: namespaces.zip(targets).zip(mode.zip(rules)).map(
+            |((namespace_selector, targets), (mode, rules))| ClusterPolicySpec {
+                namespace_selector,
+                targets,
+                mode,
+                rules,
+            },
+        ),
     }
 }
 

@@ -116,7 +116,12 @@ fn word(reader: &mut Reader, root: &At<'_>, name: &str) -> Option<String> {
 fn ours(reader: &mut Reader, root: &At<'_>, version: &str, kind: &str) -> Option<Identity> {
     if version != VERSION {
         let message = format!("`{GROUP}/{}` is not a known version", shorten(version));
-        refuse(reader, root, "apiVersion", (codes::UNKNOWN_VERSION, message, format!("did you mean `{GROUP}/{VERSION}`?")));
+        refuse(
+            reader,
+            root,
+            "apiVersion",
+            (codes::UNKNOWN_VERSION, message, format!("did you mean `{GROUP}/{VERSION}`?")),
+        );
         return None;
     }
     if let Some(found) = ObjectKind::ALL.into_iter().find(|known| known.as_str() == kind) {
@@ -131,7 +136,10 @@ fn ours(reader: &mut Reader, root: &At<'_>, version: &str, kind: &str) -> Option
     let kinds = || ObjectKind::ALL.iter().map(|kind| kind.as_str());
     let help = match did_you_mean(kinds(), kind) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the kinds are {}", kinds().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "the kinds are {}",
+            kinds().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
+        ),
     };
     let message = format!("`{}` is not a kind of `{GROUP}`", shorten(kind));
     refuse(reader, root, "kind", (codes::UNKNOWN_KIND, message, help));

@@ -3,7 +3,7 @@
 use bailiwick_policy::{GrpcPermission, HostPattern, HttpPermission, PathTemplate, Permission};
 
 use super::method::{grpc_methods, grpc_service, http_methods};
-use super::reader::{At, Reader};
+use super::reader::{At, Reader, shorten};
 use super::target::ports;
 use crate::codes;
 
@@ -47,6 +47,16 @@ fn http(reader: &mut Reader, at: &At<'_>) -> Option<HttpPermission> {
 }
 
 fn path_template(reader: &mut Reader, at: &At<'_>) -> Option<PathTemplate> {
+    if let Some(text) = at.node.text()
+        && !text.is_empty()
+        && !text.starts_with('/')
+    {
+        let text = shorten(text);
+        let help = format!("did you mean `/{text}`?");
+        let message = format!("`{text}` could never match: a path starts with `/`");
+        reader.problem(codes::PATH_TEMPLATE, at, message, Some(help));
+        return None;
+    }
     reader.parsed(at, (1024, codes::PATH_TEMPLATE), PathTemplate::parse)
 }
 

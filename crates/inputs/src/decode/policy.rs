@@ -17,7 +17,11 @@ pub(crate) fn decode(reader: &mut Reader, spec: &At<'_>) -> Outcome<PolicySpec> 
         selection: selection(reader, spec, targets.clone()),
         // FAIL-CLOSED: a repeated `mode` is two modes, so none.
         mode: if reader.sound("spec.mode") { mode.unwrap_or(Mode::Enforce) } else { Mode::Enforce },
-        spec: targets.zip(mode).zip(rules).map(|((targets, mode), rules)| PolicySpec { targets, mode, rules }),
+        spec: targets.zip(mode).zip(rules).map(|((targets, mode), rules)| PolicySpec {
+            targets,
+            mode,
+            rules,
+        }),
     }
 }
 

@@ -24,7 +24,9 @@ pub(crate) fn rules(reader: &mut Reader, at: &At<'_>, scope: Scope) -> Option<Ve
 fn duplicates(reader: &mut Reader, at: &At<'_>) {
     let mut seen = HashMap::new();
     for (index, node) in at.node.sequence().unwrap_or_default().iter().enumerate() {
-        let Some(name) = (At { node, path: at.path.index(index), name_span: None }).field("name") else { continue };
+        let Some(name) = (At { node, path: at.path.index(index), name_span: None }).field("name") else {
+            continue;
+        };
         let Some(text) = name.node.text() else { continue };
         if let Some(first) = seen.insert(text, index) {
             let message = format!("two rules are named `{}`", shorten(text));
@@ -77,7 +79,8 @@ fn name(reader: &mut Reader, at: &At<'_>) -> Option<String> {
     let text = reader.text(at, 63)?;
     if text.parse::<Namespace>().is_err() {
         let message = format!("`{text}` is not a rule's name");
-        let help = "use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit";
+        let help =
+            "use at most 63 lower-case letters, digits and `-`, starting and ending with a letter or digit";
         reader.problem(codes::NAME, at, message, Some(help.to_owned()));
         return None;
     }
@@ -89,7 +92,8 @@ fn effect(reader: &mut Reader, object: &At<'_>) -> Option<Word> {
     let word = reader.word(&at, &[("Allow", Word::Allow), ("Deny", Word::Deny), ("Ask", Word::Ask)])?;
     if word == Word::Ask {
         let message = "`effect: Ask` is not supported in this version".to_owned();
-        let help = "use `Allow` or `Deny`: ignoring it would change who gets in, so the whole object is invalid";
+        let help =
+            "use `Allow` or `Deny`: ignoring it would change who gets in, so the whole object is invalid";
         reader.problem(codes::NOT_YET_SUPPORTED, &at, message, Some(help.to_owned()));
     }
     Some(word)

@@ -77,7 +77,11 @@ fn requirement(reader: &mut Reader, at: &At<'_>) -> Option<Requirement> {
         (Operator::In, Some(at)) => SelectorOperator::In(reader.set(&at, 64, label_value)?),
         (Operator::NotIn, Some(at)) => SelectorOperator::NotIn(reader.set(&at, 64, label_value)?),
         (Operator::Exists | Operator::DoesNotExist, Some(at)) => {
-            reader.not_here(&at, "this operator takes no `values`", "remove `values`, or use `In` or `NotIn`");
+            reader.not_here(
+                &at,
+                "this operator takes no `values`",
+                "remove `values`, or use `In` or `NotIn`",
+            );
             return None;
         }
         (Operator::Exists, None) => SelectorOperator::Exists,
@@ -94,8 +98,7 @@ enum Operator {
     DoesNotExist,
 }
 
-const KEY_HELP: &str =
-    "use at most 63 letters, digits, `-`, `_` and `.`, optionally after a DNS name and `/`, as in `app.kubernetes.io/name`";
+const KEY_HELP: &str = "use at most 63 letters, digits, `-`, `_` and `.`, optionally after a DNS name and `/`, as in `app.kubernetes.io/name`";
 
 fn key(reader: &mut Reader, at: &At<'_>) -> Option<String> {
     let text = reader.text(at, 317)?;

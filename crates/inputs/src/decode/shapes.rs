@@ -74,7 +74,8 @@ static CLUSTER_RELATION: Shape = Shape(&[
 ]);
 
 static HEADER: Shape = Shape(&[Field::leaf("name"), Field::leaf("value"), Field::leaf("valueExpression")]);
-static RATE_LIMIT: Shape = Shape(&[Field::leaf("requests"), Field::leaf("per"), Field::leaf("keyExpression")]);
+static RATE_LIMIT: Shape =
+    Shape(&[Field::leaf("requests"), Field::leaf("per"), Field::leaf("keyExpression")]);
 static OBLIGATIONS: Shape = Shape(&[
     Field::leaf("removeHeaders"),
     Field::list("setHeaders", &HEADER),
@@ -105,7 +106,8 @@ static RULE: Shape = Shape(&RULE_FIELDS);
 static CLUSTER_RULE_FIELDS: [Field; 13] = rule_fields(&CLUSTER_RELATION);
 static CLUSTER_RULE: Shape = Shape(&CLUSTER_RULE_FIELDS);
 
-static ADDRESS_SUBJECT: Shape = Shape(&[Field::object("ipBlock", &IP_BLOCK), Field::object("anyone", &NOTHING)]);
+static ADDRESS_SUBJECT: Shape =
+    Shape(&[Field::object("ipBlock", &IP_BLOCK), Field::object("anyone", &NOTHING)]);
 static CONNECTION_LIMIT: Shape =
     Shape(&[Field::list("subjects", &ADDRESS_SUBJECT), Field::leaf("connections"), Field::leaf("per")]);
 

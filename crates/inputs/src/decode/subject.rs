@@ -22,7 +22,8 @@ pub(crate) fn subjects(reader: &mut Reader, at: &At<'_>, scope: Scope) -> Option
 fn subject(reader: &mut Reader, at: &At<'_>, scope: Scope) -> Option<SubjectSpec> {
     let object = reader.object(at)?;
     let class = class(reader, &object);
-    let service_account = optional(reader, &object, "serviceAccount", |reader, at| service_account(reader, at, scope));
+    let service_account =
+        optional(reader, &object, "serviceAccount", |reader, at| service_account(reader, at, scope));
     let namespace = optional(reader, &object, "namespace", namespace);
     let spiffe_id = optional(reader, &object, "spiffeID", |reader, at| {
         reader.parsed(at, (2048, codes::SPIFFE_ID), str::parse)

@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle};
 
-use super::{Chunk, Entry, MAXIMUM_DEPTH, MAXIMUM_DOCUMENT, MAXIMUM_NODES, Mapping, Node, Repeated, Span, Value};
+use super::{
+    Chunk, Entry, MAXIMUM_DEPTH, MAXIMUM_DOCUMENT, MAXIMUM_NODES, Mapping, Node, Repeated, Span, Value,
+};
 
 /// Why a document has no tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,8 @@ fn first_line_length(text: &str) -> usize {
 fn scan_problem(error: &ScanError, chunk: Chunk<'_>) -> ParseProblem {
     let at = error.marker().byte_offset().unwrap_or(0).min(chunk.text.len());
     // The scanner often notices at the end of the text: the last line that says something is the better place.
-    let at = if at >= chunk.text.trim_end().len() { chunk.text.trim_end().len().saturating_sub(1) } else { at };
+    let at =
+        if at >= chunk.text.trim_end().len() { chunk.text.trim_end().len().saturating_sub(1) } else { at };
     let width = chunk.text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     let span = (chunk.offset + at, chunk.offset + at + width);
     ParseProblem { kind: ParseProblemKind::Malformed(error.info()), span }
@@ -103,7 +106,8 @@ impl Builder {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
-                let value = if plain && tag.is_none() { resolve(&text) } else { Value::Text(text.into_owned()) };
+                let value =
+                    if plain && tag.is_none() { resolve(&text) } else { Value::Text(text.into_owned()) };
                 let merge = plain && matches!(&value, Value::Text(text) if text == "<<");
                 let node = Node { value, span: Some(span), tagged: tag.is_some() };
                 self.complete(node, anchor, merge)
@@ -135,9 +139,11 @@ impl Builder {
                 self.nodes = 0;
                 Ok(())
             }
-            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) | Event::Comment(..) => {
-                Ok(())
-            }
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentEnd
+            | Event::Anchor(..)
+            | Event::Comment(..) => Ok(()),
             // FAIL-CLOSED: an event of a later version of the parser would lose structure if it were skipped.
             _ => Err(malformed("a construct that is not supported", span)),
         }
@@ -207,7 +213,11 @@ impl Builder {
         for (span, node) in merges {
             let sources = match node.value {
                 Value::Sequence(items) => items,
-                value @ (Value::Mapping(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_)
+                value @ (Value::Mapping(_)
+                | Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Text(_)
                 | Value::Ambiguous(_)) => vec![Node::new(value, node.span)],
             };
             for source in sources {

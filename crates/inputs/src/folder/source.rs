@@ -81,7 +81,11 @@ impl FolderSource {
         for (name, state) in &self.files {
             let Some(problems) = &state.kept else { continue };
             diagnostics.extend(problems.iter().cloned());
-            diagnostics.push(kept(name, "the file", state.good.as_ref().is_some_and(|good| !good.is_empty())));
+            diagnostics.push(kept(
+                name,
+                "the file",
+                state.good.as_ref().is_some_and(|good| !good.is_empty()),
+            ));
         }
         diagnostics.extend(assembled.diagnostics);
         Reading { world: assembled.world, diagnostics, skipped: assembled.skipped, sources: self.sources() }
@@ -134,7 +138,8 @@ fn kept(name: &Arc<str>, what: &str, had_content: bool) -> Diagnostic {
     } else {
         format!("{what} `{name}` cannot be read; nothing of it is in effect")
     };
-    let diagnostic = problem(name, None, codes::LAST_GOOD, message, "mend it; it takes effect when all of it can be read");
+    let diagnostic =
+        problem(name, None, codes::LAST_GOOD, message, "mend it; it takes effect when all of it can be read");
     Diagnostic { severity: Severity::Warning, ..diagnostic }
 }
 

@@ -2,11 +2,15 @@ use std::fs;
 
 use bailiwick_compile::{Decoded, Selection};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::codes;
 
 fn role(name: &str) -> String {
-    format!("apiVersion: bailiwick.dev/v1alpha1\nkind: Role\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{permissions: [{{any: {{}}}}]}}\n")
+    format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: Role\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{permissions: [{{any: {{}}}}]}}\n"
+    )
 }
 
 fn names(reading: &Reading) -> Vec<String> {
@@ -27,7 +31,11 @@ fn a_folder_is_read_in_order_without_hidden_and_unrelated_files() {
     fs::create_dir_all(folder.path().join("sub/.git")).unwrap();
     fs::write(folder.path().join("b.yaml"), role("b")).unwrap();
     fs::write(folder.path().join("a.yml"), role("a")).unwrap();
-    fs::write(folder.path().join("sub/c.json"), r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"x","labels":{"a":"b"}}}"#).unwrap();
+    fs::write(
+        folder.path().join("sub/c.json"),
+        r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"x","labels":{"a":"b"}}}"#,
+    )
+    .unwrap();
     fs::write(folder.path().join("sub/.git/d.yaml"), "broken: [").unwrap();
     fs::write(folder.path().join(".hidden.yaml"), "broken: [").unwrap();
     fs::write(folder.path().join("README.md"), "broken: [").unwrap();
@@ -36,7 +44,10 @@ fn a_folder_is_read_in_order_without_hidden_and_unrelated_files() {
     assert_eq!(reading.diagnostics, []);
     assert_eq!(names(&reading), ["a", "b"]);
     assert_eq!(reading.skipped.get("Kustomization"), Some(&1));
-    assert_eq!(reading.sources.keys().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a.yml", "b.yaml", "kustomization.yaml", "sub/c.json"]);
+    assert_eq!(
+        reading.sources.keys().map(AsRef::as_ref).collect::<Vec<&str>>(),
+        ["a.yml", "b.yaml", "kustomization.yaml", "sub/c.json"]
+    );
     let facts = reading.world.namespaces.get(&"x".parse().unwrap()).unwrap();
     assert!(facts.always_enrolled);
     assert_eq!(facts.labels.get("kubernetes.io/metadata.name").map(String::as_str), Some("x"));
@@ -111,7 +122,7 @@ fn while_running_a_broken_file_keeps_its_last_good_content() {
     assert_eq!((count(codes::MALFORMED.0), count(codes::LAST_GOOD.0)), (2, 2));
     let kept = &reading.world.roles[0].location;
     let (start, end) = kept.span.unwrap();
-    assert_eq!(&reading.sources[&kept.file][start..end], "a");
+    assert_eq!(reading.sources[&kept.file].get(start..end).unwrap(), "a");
     // An invalid object is identified: it takes effect, as a denial.
     fs::write(folder.path().join("a.yaml"), role("a").replace("any", "anny")).unwrap();
     let reading = source.refresh().unwrap();
@@ -149,7 +160,9 @@ fn duplicates_are_uncompilable_both_and_keep_what_they_select() {
     assert_eq!(codes_of(&reading), [codes::DUPLICATE_OBJECT.0; 2]);
     for policy in &reading.world.policies {
         let Decoded::Invalid(invalid) = &policy.spec else { panic!() };
-        assert!(matches!(&invalid.selection, Selection::Targets { targets: Some(targets), .. } if targets.len() == 1));
+        assert!(
+            matches!(&invalid.selection, Selection::Targets { targets: Some(targets), .. } if targets.len() == 1)
+        );
     }
     assert!(reading.diagnostics[0].help.as_ref().unwrap().contains("b.yaml"));
     assert!(reading.diagnostics[1].help.as_ref().unwrap().contains("a.yaml"));
@@ -178,4 +191,70 @@ fn manifests_that_occur_twice_are_told() {
     assert_eq!(codes_of(&reading), [codes::DUPLICATE_MANIFEST.0; 2]);
     fs::write(folder.path().join("b.yaml"), [service, service].join("---\n")).unwrap();
     assert_eq!(Folder::read(folder.path()).world.unreadable.len(), 2);
+}
+
+/// The issue's "Must show": each mistake of a folder is one message with a code, a place and what to do.
+#[test]
+fn a_folder_with_different_mistakes_tells_each_once() {
+    let policy = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Policy\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let rule = |subject: &str, permission: &str| {
+        format!("rules: [{{name: a, effect: Allow, subjects: [{subject}], permissions: [{permission}]}}]")
+    };
+    let (anyone, any) = ("{anyone: {}}", "{any: {}}");
+    let documents = [
+        (policy("field", &format!("tragets: [], {}", rule(anyone, any))), codes::UNKNOWN_FIELD),
+        (policy("path", &rule(anyone, "{http: {methods: [GET], paths: ['/a/{id']}}")), codes::PATH_TEMPLATE),
+        (policy("cidr", &rule("{ipBlock: {cidr: 10.0.0.7/8}}", any)), codes::CIDR),
+        (policy("port", &rule(anyone, "{tcp: {ports: [70000]}}")), codes::PORT),
+        (policy("spiffe", &rule("{spiffeID: 'https://a/b'}", any)), codes::SPIFFE_ID),
+        (policy("empty", &rule(anyone, "{http: {methods: [], paths: [/]}}")), codes::EMPTY_LIST),
+        (policy("method", &rule(anyone, "{http: {methods: [Get], paths: [/]}}")), codes::METHOD),
+        (
+            policy(
+                "twice",
+                &rule(anyone, any).replace(
+                    "}]}]",
+                    "}]}, {name: a, effect: Deny, subjects: [{anyone: {}}], roles: [{name: r}]}]",
+                ),
+            ),
+            codes::DUPLICATE_KEY,
+        ),
+        (policy("ask", &rule(anyone, any).replace("Allow", "Alow")), codes::UNKNOWN_VALUE),
+        (policy("kind", &rule(anyone, any)).replace("kind: Policy", "kind: Polcy"), codes::UNKNOWN_KIND),
+        (policy("word", &rule("{serviceAccount: {name: no}}", any)), codes::AMBIGUOUS),
+        ("kind: [\n".to_owned(), codes::MALFORMED),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let text: Vec<&str> = documents.iter().map(|(text, _)| text.as_str()).collect();
+    fs::write(folder.path().join("all.yaml"), text.join("---\n")).unwrap();
+    let reading = Folder::read(folder.path());
+    let expected: Vec<u16> = documents.iter().map(|(_, code)| code.0).collect();
+    assert_eq!(codes_of(&reading), expected, "{:#?}", reading.diagnostics);
+    for diagnostic in &reading.diagnostics {
+        let (start, end) = diagnostic.location.span.unwrap();
+        assert!(start < end && diagnostic.help.is_some(), "{diagnostic:#?}");
+    }
+    assert_eq!(reading.world.unreadable.len(), 2);
+    // The compiler repeats them; people see each once.
+    assert_eq!(reading.messages(&reading.diagnostics).len(), 12);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic_and_reading_is_deterministic(
+        head in proptest::sample::select(vec!["", "apiVersion: bailiwick.dev/v1alpha1\nkind: Policy\n", "apiVersion: v1\nkind: Service\n"]),
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let bytes = [head.as_bytes(), &bytes].concat();
+        let (first, second) = (read_bytes("a.yaml", &bytes), read_bytes("a.yaml", &bytes));
+        prop_assert_eq!(&first.diagnostics, &second.diagnostics);
+        // What is not understood is told: nothing is skipped silently.
+        if !first.world.unreadable.is_empty() {
+            prop_assert!(!first.diagnostics.is_empty());
+        }
+    }
 }

@@ -19,9 +19,10 @@ pub(super) fn read(
     let path: &[&str] = match kind {
         WorkloadKind::Pod => &[],
         WorkloadKind::CronJob => &["spec", "jobTemplate", "spec", "template"],
-        WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::DaemonSet | WorkloadKind::Job => {
-            &["spec", "template"]
-        }
+        WorkloadKind::Deployment
+        | WorkloadKind::StatefulSet
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::Job => &["spec", "template"],
     };
     let mut template = root.clone();
     for step in path {
@@ -60,7 +61,8 @@ fn service_account(reader: &mut Reader, spec: &At<'_>) -> Option<ServiceAccount>
 fn ports(reader: &mut Reader, spec: &At<'_>) -> Option<Vec<ContainerPort>> {
     let mut containers = items(reader, spec, "containers")?;
     // Init containers that go on running (native sidecars) have ports that can be called.
-    let keeps_running = |at: &At<'_>| at.node.get("restartPolicy").and_then(|node| node.text()) == Some("Always");
+    let keeps_running =
+        |at: &At<'_>| at.node.get("restartPolicy").and_then(|node| node.text()) == Some("Always");
     containers.extend(items(reader, spec, "initContainers")?.into_iter().filter(keeps_running));
     let mut ports = Vec::new();
     let mut seen = BTreeSet::new();

@@ -166,7 +166,9 @@ impl Session {
             return Ok(());
         }
         for digest in &want.digests {
-            let chunk = Digest::try_from(digest.as_slice()).ok().and_then(|digest| offered.encoded.chunks().get(&digest));
+            let chunk = Digest::try_from(digest.as_slice())
+                .ok()
+                .and_then(|digest| offered.encoded.chunks().get(&digest));
             // INVARIANT: only chunks that this workload's own header names.
             let Some(content) = chunk else {
                 return Err(Status::invalid_argument("a chunk is wanted that the snapshot does not name"));

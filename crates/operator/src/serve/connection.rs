@@ -38,7 +38,12 @@ const ISSUE_DEADLINE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Listener {
-    pub(super) async fn connection(&self, stream: TcpStream, address: SocketAddr, turn: OwnedSemaphorePermit) {
+    pub(super) async fn connection(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        turn: OwnedSemaphorePermit,
+    ) {
         let connection = Self::next_connection();
         let domains = std::slice::from_ref(&self.domain);
         let accepted = accept_control(stream, &self.tls, domains, HANDSHAKE_DEADLINE).await;
@@ -112,12 +117,10 @@ impl Services {
         const CONFIGURATION: &str = "/bailiwick.v1.Configuration/";
         // The generated services answer what they do not know with UNIMPLEMENTED; their error type is empty.
         let answered = match self {
-            Self::Identity(mut identity) => {
-                match timeout(ISSUE_DEADLINE, identity.call(request)).await {
-                    Ok(answered) => answered,
-                    Err(_) => return Status::deadline_exceeded("the request took too long").into_http(),
-                }
-            }
+            Self::Identity(mut identity) => match timeout(ISSUE_DEADLINE, identity.call(request)).await {
+                Ok(answered) => answered,
+                Err(_) => return Status::deadline_exceeded("the request took too long").into_http(),
+            },
             Self::Workloads { mut configuration, .. } if request.uri().path().starts_with(CONFIGURATION) => {
                 configuration.call(request).await
             }

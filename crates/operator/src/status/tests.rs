@@ -23,7 +23,11 @@ fn policy(workloads: &[&str]) -> ObjectRecord {
     }
 }
 
-fn compile(board: &StatusBoard, world: &[(&str, u64)], version: u64) -> BTreeMap<WorkloadKey, Arc<Published>> {
+fn compile(
+    board: &StatusBoard,
+    world: &[(&str, u64)],
+    version: u64,
+) -> BTreeMap<WorkloadKey, Arc<Published>> {
     let publication = publication(world);
     let changed = publication.workloads.keys().cloned().collect();
     let compiled = Compiled {

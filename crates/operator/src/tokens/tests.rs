@@ -133,7 +133,9 @@ fn a_token_that_cannot_be_written_is_not_believed_and_is_tried_again() {
 
 #[test]
 fn base64_is_that_of_the_standard() {
-    for (bytes, text) in [(&b""[..], ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"\xfb\xff\xfe", "-__-")] {
+    for (bytes, text) in
+        [(&b""[..], ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"\xfb\xff\xfe", "-__-")]
+    {
         assert_eq!(base64url(bytes), text);
     }
 }

@@ -60,12 +60,43 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// An ascending list of rows; one row, the most frequent case, stands where it is looked for.
+#[derive(Debug, Default)]
+enum Rows {
+    #[default]
+    None,
+    One([u32; 1]),
+    Many(Vec<u32>),
+}
+
+impl Rows {
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(row) => row,
+            Self::Many(rows) => rows,
+        }
+    }
+
+    /// Adds a row. Rows come in ascending order; a permission may name the same port, path or method twice.
+    fn add(&mut self, row: u32) {
+        if self.as_slice().last() == Some(&row) {
+            return;
+        }
+        match self {
+            Self::None => *self = Self::One([row]),
+            Self::One([first]) => *self = Self::Many(vec![*first, row]),
+            Self::Many(rows) => rows.push(row),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    any: Vec<u32>,
-    tcp: HashMap<Port, Vec<u32>, RandomState>,
-    exact: HashMap<Box<str>, Vec<u32>, RandomState>,
+    any: Rows,
+    tcp: HashMap<Port, Rows, RandomState>,
+    exact: HashMap<Box<str>, Rows, RandomState>,
     trie: Trie,
 }
 
@@ -73,9 +104,9 @@ impl Index {
     /// Files a row. Rows come in ascending order.
     pub(crate) fn insert(&mut self, row: u32, permission: Option<&Permission>) {
         match permission {
-            None | Some(Permission::Any) => add(&mut self.any, row),
+            None | Some(Permission::Any) => self.any.add(row),
             Some(Permission::Tcp(ports)) => {
-                ports.iter().for_each(|port| add(self.tcp.entry(*port).or_default(), row));
+                ports.iter().for_each(|port| self.tcp.entry(*port).or_default().add(row));
             }
             Some(Permission::Http(HttpPermission { paths, .. })) => {
                 paths.iter().for_each(|template| self.insert_template(row, template));
@@ -86,7 +117,7 @@ impl Index {
                     self.trie.insert(row, &segments, false);
                 }
                 Methods::Of(names) => names.iter().for_each(|name| {
-                    add(self.exact.entry(format!("/{service}/{name}").into()).or_default(), row);
+                    self.exact.entry(format!("/{service}/{name}").into()).or_default().add(row);
                 }),
             },
         }
@@ -94,19 +125,19 @@ impl Index {
 
     fn insert_template(&mut self, row: u32, template: &PathTemplate) {
         match template.exact() {
-            Some(path) => add(self.exact.entry(path.into()).or_default(), row),
+            Some(path) => self.exact.entry(path.into()).or_default().add(row),
             None => self.trie.insert(row, template.segments(), template.rest()),
         }
     }
 
     /// The rows whose permission may match a call to this port with this path (`None`: no path that could match).
     pub(crate) fn find<'a>(&'a self, port: Port, path: Option<&str>, sources: &mut Sources<'a>) {
-        sources.push(&self.any);
+        sources.push(self.any.as_slice());
         if !self.tcp.is_empty() {
-            sources.push(self.tcp.get(&port).map_or(&[], Vec::as_slice));
+            sources.push(self.tcp.get(&port).map_or(&[], Rows::as_slice));
         }
         if let Some(path) = path {
-            sources.push(self.exact.get(path).map_or(&[], Vec::as_slice));
+            sources.push(self.exact.get(path).map_or(&[], Rows::as_slice));
             self.trie.find(path, sources);
         }
     }
@@ -126,9 +157,9 @@ struct Node {
     /// The child for any non-empty segment.
     variable: Option<u32>,
     /// Templates that end here.
-    end: Vec<u32>,
+    end: Rows,
     /// Templates that end here with `**`.
-    rest: Vec<u32>,
+    rest: Rows,
 }
 
 /// The children of a node by literal segment. Most nodes have one at most, which needs no hash.
@@ -136,7 +167,8 @@ struct Node {
 enum Literals {
     None,
     One(Box<[u8]>, u32),
-    Many(HashMap<Box<[u8]>, u32, RandomState>),
+    #[expect(clippy::box_collection, reason = "few nodes have it, and all nodes should be small")]
+    Many(Box<HashMap<Box<[u8]>, u32, RandomState>>),
 }
 
 impl Literals {
@@ -152,7 +184,7 @@ impl Literals {
         *self = match std::mem::replace(self, Self::None) {
             Self::None => Self::One(segment.into(), child),
             Self::One(only, first) => {
-                Self::Many([(only, first), (segment.into(), child)].into_iter().collect())
+                Self::Many(Box::new([(only, first), (segment.into(), child)].into_iter().collect()))
             }
             Self::Many(mut children) => {
                 children.insert(segment.into(), child);
@@ -198,14 +230,14 @@ impl Trie {
             };
         }
         if let Some(node) = self.nodes.get_mut(at as usize) {
-            add(if rest { &mut node.rest } else { &mut node.end }, row);
+            if rest { &mut node.rest } else { &mut node.end }.add(row);
         }
     }
 
     fn add_node(&mut self) -> u32 {
         // Bounded: a snapshot limits its rows, and a template its segments.
         let number = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.nodes.push(Node { literals: Literals::None, variable: None, end: Vec::new(), rest: Vec::new() });
+        self.nodes.push(Node { literals: Literals::None, variable: None, end: Rows::None, rest: Rows::None });
         number
     }
 
@@ -233,7 +265,7 @@ impl Trie {
 
     fn find<'a>(&'a self, path: &str, sources: &mut Sources<'a>) {
         let Some(mut node) = self.nodes.first() else { return };
-        sources.push(&node.rest);
+        sources.push(node.rest.as_slice());
         let mut segments = path.as_bytes().split(|byte| *byte == b'/').skip(1);
         // Most paths are at one node at a time.
         while let Some(segment) = segments.next() {
@@ -248,10 +280,10 @@ impl Trie {
                 }
             };
             let Some(child) = child else { return };
-            sources.push(&child.rest);
+            sources.push(child.rest.as_slice());
             node = child;
         }
-        sources.push(&node.end);
+        sources.push(node.end.as_slice());
     }
 
     fn find_branching<'a, 'b>(
@@ -271,7 +303,7 @@ impl Trie {
             active = next;
         }
         for node in active.iter().filter_map(|at| self.nodes.get(at as usize)) {
-            sources.push(&node.end);
+            sources.push(node.end.as_slice());
         }
         // FAIL-CLOSED: a path that branches further is decided by a scan of every row.
         sources.complete &= active.complete;
@@ -280,19 +312,12 @@ impl Trie {
     fn enter<'a>(&'a self, child: u32, active: &mut Active, sources: &mut Sources<'a>) {
         active.push(child);
         if let Some(node) = self.nodes.get(child as usize) {
-            sources.push(&node.rest);
+            sources.push(node.rest.as_slice());
         }
     }
 
     /// The literal and the variable child for a segment.
     fn children(node: &Node, segment: &[u8]) -> (Option<u32>, Option<u32>) {
         (node.literals.get(segment), node.variable.filter(|_| !segment.is_empty()))
-    }
-}
-
-fn add(list: &mut Vec<u32>, row: u32) {
-    // A permission may name the same port, path or method twice.
-    if list.last() != Some(&row) {
-        list.push(row);
     }
 }

@@ -37,9 +37,9 @@ pub(crate) struct Limits {
     pub(crate) request_header: Duration,
     /// How long an HTTP/1 connection may wait for its next request.
     pub(crate) idle: Duration,
-    /// How many connections may be open at once, in both directions together.
+    /// How many connections may be open at once, in each direction.
     pub(crate) connections: usize,
-    /// How many of them one proven peer may have.
+    /// How many inbound ones one proven peer may have.
     pub(crate) connections_per_peer: usize,
     /// How many requests may be open at once on one HTTP/2 connection.
     pub(crate) http2_streams: u32,

@@ -1,6 +1,5 @@
 //! The temporary folder: the shop's YAML, where everybody listens, a configuration for each sidecar.
 
-use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -170,10 +169,9 @@ pub(super) fn addresses(places: &Places) -> String {
         let mut ports = String::new();
         for inbound in &place.inbound {
             let (port, listen) = (inbound.port, inbound.listen);
-            // Writing to a String cannot fail.
-            drop(writeln!(ports, "  - {{port: {port}, address: \"{listen}\"}}"));
+                    ports.push_str(&format!("  - {{port: {port}, address: \"{listen}\"}}\n"));
         }
-        drop(write!(text, "- workload: {}\n  ports:\n{ports}", place.workload));
+        text.push_str(&format!("- workload: {}\n  ports:\n{ports}", place.workload));
     }
     text
 }
@@ -193,7 +191,7 @@ pub(super) fn sidecar(place: &Place, folder: &Folder, control: &ControlPlane) ->
     );
     let mut list = |title: &str, items: Vec<String>| {
         if !items.is_empty() {
-            drop(writeln!(text, "{title}:\n{}", items.join("\n")));
+            text.push_str(&format!("{title}:\n{}\n", items.join("\n")));
         }
     };
     let inbound = |inbound: &Inbound| {
@@ -206,6 +204,6 @@ pub(super) fn sidecar(place: &Place, folder: &Folder, control: &ControlPlane) ->
     list("inbound", place.inbound.iter().map(inbound).collect());
     list("outbound", place.outbound.iter().map(outbound).collect());
     let audit = quoted(folder.path(&format!("audit/{name}.jsonl")));
-    drop(write!(text, "admin: {{listen: \"{}\"}}\naudit: {{output: {audit}}}\n", place.admin));
+    text.push_str(&format!("admin: {{listen: \"{}\"}}\naudit: {{output: {audit}}}\n", place.admin));
     text
 }

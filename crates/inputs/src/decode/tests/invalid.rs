@@ -3,23 +3,21 @@
 use super::*;
 
 fn invalid(kind: &str, spec: &str) -> Invalid {
-    let spec = match object(&document(kind, spec)) {
-        DecodedObject::Policy(object) => object.spec.map_spec(),
-        DecodedObject::ClusterPolicy(object) => object.spec.map_spec(),
-        DecodedObject::Authentication(object) => object.spec.map_spec(),
-        other => panic!("{other:?}"),
+    let found = object(&document(kind, spec));
+    let found = if let DecodedObject::Policy(object) = found {
+        broken(object.spec)
+    } else if let DecodedObject::ClusterPolicy(object) = found {
+        broken(object.spec)
+    } else if let DecodedObject::Authentication(object) = found {
+        broken(object.spec)
+    } else {
+        None
     };
-    spec.unwrap_or_else(|| panic!("the object is valid"))
+    found.unwrap_or_else(|| panic!("valid, or of another kind: {spec}"))
 }
 
-trait MapSpec {
-    fn map_spec(self) -> Option<Invalid>;
-}
-
-impl<S> MapSpec for Decoded<S> {
-    fn map_spec(self) -> Option<Invalid> {
-        if let Decoded::Invalid(invalid) = self { Some(invalid) } else { None }
-    }
+fn broken<S>(spec: Decoded<S>) -> Option<Invalid> {
+    if let Decoded::Invalid(invalid) = spec { Some(invalid) } else { None }
 }
 
 const TARGETS: &str = "targets: [{kind: Pod, selector: {matchLabels: {app: a}}}]\n";
@@ -115,7 +113,8 @@ fn what_cannot_be_identified_is_unreadable() {
 #[test]
 fn a_broken_document_does_not_hide_the_others() {
     let good = document("Policy", "rules: []\n");
-    let contents = contents(&format!("{good}---\na: [\n---\n{}", document("Role", "permissions: [{any: {}}]\n")));
+    let contents =
+        contents(&format!("{good}---\na: [\n---\n{}", document("Role", "permissions: [{any: {}}]\n")));
     assert_eq!((contents.objects.len(), contents.unreadable.len()), (2, 1));
 }
 
