@@ -179,14 +179,26 @@ impl ClientTls {
     /// For traffic between workloads: own credentials are required.
     #[must_use]
     pub fn mesh(credentials: Arc<CredentialStore>, trust: Arc<TrustStore>) -> Self {
-        Self { channel: Channel::Mesh, presents: Presents::Always, credentials, trust, cached: ArcSwap::default() }
+        Self {
+            channel: Channel::Mesh,
+            presents: Presents::Always,
+            credentials,
+            trust,
+            cached: ArcSwap::default(),
+        }
     }
 
     /// Speaks the mesh's protocol and presents no certificate, so every Strict port refuses it: for showing just that.
     #[must_use]
     pub fn stranger(trust: Arc<TrustStore>) -> Self {
         let credentials = Arc::default();
-        Self { channel: Channel::Mesh, presents: Presents::Nothing, credentials, trust, cached: ArcSwap::default() }
+        Self {
+            channel: Channel::Mesh,
+            presents: Presents::Nothing,
+            credentials,
+            trust,
+            cached: ArcSwap::default(),
+        }
     }
 
     /// For the control channel: without valid credentials (first contact, or after a long suspend) none are

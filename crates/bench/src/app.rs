@@ -60,11 +60,8 @@ fn sidecar(options: SidecarOptions) -> anyhow::Result<()> {
     let programs = Programs { folder: options.binaries, envoy: options.envoy, load: own };
     programs.check()?;
     std::fs::create_dir_all(&options.output).context("the folder for the tables cannot be made")?;
-    let plan = Plan {
-        repetitions: options.repetitions,
-        seconds: options.seconds,
-        policies: options.policies,
-    };
+    let plan =
+        Plan { repetitions: options.repetitions, seconds: options.seconds, policies: options.policies };
     let figures = plan::measure(&programs, &plan)?;
     std::fs::write(options.output.join("sidecar.md"), report::sidecar(&figures, &plan))?;
     std::fs::write(options.output.join("runtime.md"), report::runtime(&figures, &plan))?;

@@ -30,7 +30,9 @@ pub(crate) enum BenchError {
     Name(String),
     #[error("{what} is not as expected: {detail}")]
     Content { what: String, detail: String },
-    #[error("{name} answered {found} for `{path}`, not {expected}: the comparison would be of different jobs")]
+    #[error(
+        "{name} answered {found} for `{path}`, not {expected}: the comparison would be of different jobs"
+    )]
     Status { name: String, path: String, expected: u16, found: u16 },
     #[error("{name} was not ready after {seconds} s; the end of its log:\n{log}")]
     NotReady { name: String, seconds: u64, log: String },

@@ -1,5 +1,9 @@
 //! What people see.
 
 mod frame;
+mod record;
+mod table;
 
 pub(crate) use frame::frame;
+pub(crate) use record::Record;
+pub(crate) use table::table;

@@ -22,7 +22,11 @@ pub(crate) struct Believer<'a> {
 pub(crate) type Believers<'b, 'a> = Vec<(&'b Believer<'a>, &'b PortSelection)>;
 
 /// What a workload believes, by port.
-pub(crate) fn trust(mesh: &Mesh<'_>, namespace: Option<&NamespaceIndex<'_>>, believers: &Believers<'_, '_>) -> TrustConfig {
+pub(crate) fn trust(
+    mesh: &Mesh<'_>,
+    namespace: Option<&NamespaceIndex<'_>>,
+    believers: &Believers<'_, '_>,
+) -> TrustConfig {
     let audit = namespace.is_some_and(|namespace| namespace.authentication_audit);
     let port = |port: Option<Port>| port_trust(mesh, audit, believers, port);
     let default = port(None);
@@ -62,7 +66,8 @@ fn port_trust(mesh: &Mesh<'_>, audit: bool, believers: &Believers<'_, '_>, port:
             }
             // FAIL-CLOSED: every call is answered 503.
             Err(reason) => {
-                let why = || InvalidAuthentication { object: believer.object.clone(), reason: reason.clone() };
+                let why =
+                    || InvalidAuthentication { object: believer.object.clone(), reason: reason.clone() };
                 invalid.get_or_insert_with(why);
             }
         }
@@ -95,7 +100,11 @@ fn narrow(domains: &mut Option<BTreeSet<TrustDomain>>, spec: &AuthenticationSpec
 }
 
 /// Ports where no certificate is accepted.
-pub(crate) fn nobody_trusted(key: &WorkloadKey, workload: &Workload, trust: &TrustConfig) -> Option<Diagnostic> {
+pub(crate) fn nobody_trusted(
+    key: &WorkloadKey,
+    workload: &Workload,
+    trust: &TrustConfig,
+) -> Option<Diagnostic> {
     let nobody = |trust: &PortTrust| trust.trust_domains.is_empty() && trust.mode != MtlsMode::Disabled;
     let place = if nobody(&trust.default) {
         "the ports".to_owned()

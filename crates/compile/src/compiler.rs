@@ -14,10 +14,12 @@ use crate::lower::Draft;
 use crate::mesh::{self, Mesh};
 use crate::outcomes::Outcomes;
 use crate::protocols::{self, Protocols};
-use crate::roles::{Roles, Seen};
+use crate::roles::Roles;
+use crate::seen::Seen;
 use crate::selection::{Namespaces, View, views};
 use crate::{
-    AuthenticationSpec, Compiled, Diagnostic, FieldPath, Severity, Workload, WorkloadConfig, World, codes, routes,
+    AuthenticationSpec, Compiled, Diagnostic, FieldPath, Severity, Workload, WorkloadConfig, World, codes,
+    routes,
 };
 
 /// Compiles the whole world.
@@ -118,7 +120,9 @@ fn unnamed(key: &WorkloadKey, workload: &Workload) -> Diagnostic {
         object: None,
         field: FieldPath::root(),
         location: workload.location.clone(),
-        message: format!("workload `{key}` cannot be named: its service account does not fit into a SPIFFE ID"),
+        message: format!(
+            "workload `{key}` cannot be named: its service account does not fit into a SPIFFE ID"
+        ),
         help: Some("use a shorter service account name".to_owned()),
     }
 }

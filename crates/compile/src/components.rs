@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn depth_is_no_recursion() {
-        let edges: Vec<Vec<usize>> = (0..200_000).map(|node| if node == 0 { vec![] } else { vec![node - 1] }).collect();
+        let edges: Vec<Vec<usize>> =
+            (0..200_000).map(|node| if node == 0 { vec![] } else { vec![node - 1] }).collect();
         assert_eq!(components(&edges).len(), 200_000);
     }
 }

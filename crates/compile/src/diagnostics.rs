@@ -53,7 +53,9 @@ impl ObjectKind {
     pub const fn namespaced(self) -> bool {
         match self {
             Self::ClusterPolicy | Self::TrustDomain => false,
-            Self::Policy | Self::Role | Self::Authentication | Self::RelationSchema | Self::Relationship => true,
+            Self::Policy | Self::Role | Self::Authentication | Self::RelationSchema | Self::Relationship => {
+                true
+            }
         }
     }
 }

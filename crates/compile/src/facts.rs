@@ -6,8 +6,8 @@ use bailiwick_identity::Namespace;
 use bailiwick_policy::WorkloadKey;
 
 use crate::{
-    Code, Diagnostic, FieldPath, LabelSelector, NamespaceFacts, Service, Severity, SourceLocation, Workload, World,
-    codes,
+    Code, Diagnostic, FieldPath, LabelSelector, NamespaceFacts, Service, Severity, SourceLocation, Workload,
+    World, codes,
 };
 
 const INJECT: &str = "bailiwick.dev/inject";
@@ -81,7 +81,11 @@ impl<'a> Facts<'a> {
     }
 
     /// The workloads of a namespace that a selector selects, ascending.
-    pub(crate) fn select(&self, namespace: &NamespaceIndex<'a>, selector: &LabelSelector) -> Vec<WorkloadIndex> {
+    pub(crate) fn select(
+        &self,
+        namespace: &NamespaceIndex<'a>,
+        selector: &LabelSelector,
+    ) -> Vec<WorkloadIndex> {
         let mut found = namespace.with_labels(&selector.labels, &self.workloads);
         if !selector.expressions.is_empty() {
             found.retain(|index| {
@@ -150,7 +154,9 @@ pub(crate) fn namespace_labels(world: &World) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (name, facts) in &world.namespaces {
         for label in [AUTHENTICATION, AUTHORIZATION] {
-            let Some(value) = facts.labels.get(label).filter(|value| value.as_str() != "audit") else { continue };
+            let Some(value) = facts.labels.get(label).filter(|value| value.as_str() != "audit") else {
+                continue;
+            };
             let nowhere = || SourceLocation::nowhere(&format!("namespace {name}"));
             found.push(Diagnostic {
                 code: codes::NAMESPACE_LABEL,
@@ -158,7 +164,9 @@ pub(crate) fn namespace_labels(world: &World) -> Vec<Diagnostic> {
                 object: None,
                 field: FieldPath::root().field("metadata").field("labels").field(label),
                 location: facts.location.clone().unwrap_or_else(nowhere),
-                message: format!("`{value}` is no value of label `{label}` of namespace `{name}`: it enforces"),
+                message: format!(
+                    "`{value}` is no value of label `{label}` of namespace `{name}`: it enforces"
+                ),
                 help: Some("write `audit`, or remove the label".to_owned()),
             });
         }

@@ -5,11 +5,15 @@
 //!
 //! ```text
 //!  World (decoded objects, workloads, services, namespaces)
-//!    --roles-->  each Role's permissions, cycles and gaps found
-//!    --lower-->  PolicyObject per Policy / ClusterPolicy (memoised by content)
-//!    --targets/link-->  WorkloadConfig per workload: SnapshotParts + TrustConfig + protocols
-//!    --> Compiled { workloads, routes, objects' outcomes, diagnostics }
+//!    --facts-->      workloads by namespace, label, service account and Service
+//!    --roles-->      what each Role grants, cycles and gaps found
+//!    --selection-->  what each object selects (targets), whether it is valid
+//!    --lower-->      PolicyObject per Policy / ClusterPolicy, shared by content with the last compile
+//!    --link-->       SnapshotParts per workload   --authentication--> TrustConfig   --protocols, routes-->
+//!    --outcomes-->   Compiled { workloads, routes, objects' outcomes, diagnostics, mesh }
 //! ```
+//!
+//! Conditions (CEL) and relation schemas will stand beside `lower`, each in a module of its own.
 
 mod authentication;
 mod check;
@@ -28,6 +32,7 @@ mod output;
 mod protocols;
 mod roles;
 mod routes;
+mod seen;
 mod selection;
 mod spec;
 mod suggest_allow;
@@ -41,11 +46,11 @@ pub use compiler::{Compiler, compile};
 pub use diagnostics::{Code, Diagnostic, FieldPath, ObjectKey, ObjectKind, Severity, SourceLocation};
 pub use output::{Backend, Compiled, MeshSettings, ObjectOutcome, Route, WorkloadConfig};
 pub use spec::{
-    AuthenticationSpec, ClusterPolicySpec, LabelSelector, MtlsSpec, NamespaceMatch, PolicySpec, Reference, Requirement,
-    RoleSpec, RuleSpec, SelectorOperator, SubjectSpec, Target, TargetKind, TrustDomainSpec,
+    AuthenticationSpec, ClusterPolicySpec, LabelSelector, MtlsSpec, NamespaceMatch, PolicySpec, Reference,
+    Requirement, RoleSpec, RuleSpec, SelectorOperator, SubjectSpec, Target, TargetKind, TrustDomainSpec,
 };
 pub use suggest_allow::{CallShape, RefusedCall, Suggestion, suggest_allow};
 pub use world::{
-    ContainerPort, Decoded, FieldSpans, Invalid, NamespaceFacts, Object, Selection, Service, ServicePort, TargetPort,
-    Workload, WorkloadKind, World,
+    ContainerPort, Decoded, FieldSpans, Invalid, NamespaceFacts, Object, Selection, Service, ServicePort,
+    TargetPort, Workload, WorkloadKind, World,
 };

@@ -77,13 +77,14 @@ fn link_within(
     }
     let fits = |index: &usize| sizes.get(*index).is_some_and(|size| *size <= limit);
     let synthetic: Vec<Arc<PolicyObject>> = unreadable_object(unreadable).map(Arc::new).into_iter().collect();
-    let everywhere = |object: &Arc<PolicyObject>| BoundObject { object: Arc::clone(object), ports: PortSelection::All };
+    let everywhere =
+        |object: &Arc<PolicyObject>| BoundObject { object: Arc::clone(object), ports: PortSelection::All };
     let mut workloads: Vec<Vec<BoundObject>> =
         facts.workloads.iter().map(|_| synthetic.iter().map(everywhere).collect()).collect();
     let mut kept = Vec::new();
     for draft in drafts {
         // An object that nobody gets need not be expanded.
-        if !draft.selected.workloads.keys().any(|index| fits(index)) {
+        if !draft.selected.workloads.keys().any(&fits) {
             continue;
         }
         let object = memo.share(draft.lower(roles, namespaces));
@@ -98,7 +99,8 @@ fn link_within(
     let mut problems = Vec::new();
     for (index, (key, workload)) in facts.workloads.iter().enumerate().filter(|(index, _)| !fits(index)) {
         let size = sizes.get(index).copied().unwrap_or_default();
-        let message = format!("{size} permissions select workload `{key}`, more than {limit}: every call is denied");
+        let message =
+            format!("{size} permissions select workload `{key}`, more than {limit}: every call is denied");
         // FAIL-CLOSED: no object is chosen to be left out.
         let object = Arc::new(uncompilable(TOO_LARGE, message.clone()));
         if let Some(objects) = workloads.get_mut(index) {
@@ -114,7 +116,9 @@ fn link_within(
             help: Some("let fewer or smaller objects select it".to_owned()),
         });
     }
-    workloads.iter_mut().for_each(|objects| objects.sort_by(|one, other| one.object.origin.cmp(&other.object.origin)));
+    workloads
+        .iter_mut()
+        .for_each(|objects| objects.sort_by(|one, other| one.object.origin.cmp(&other.object.origin)));
     Linked { workloads, problems }
 }
 

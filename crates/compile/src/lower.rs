@@ -1,15 +1,17 @@
 //! From a Policy's or ClusterPolicy's spec to what a snapshot holds: Roles expanded, names completed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bailiwick_identity::Namespace;
 use bailiwick_policy::{Body, Effect, Layer, Mode, Origin, Permission, PolicyObject, Rule, SubjectEntry};
 
 use crate::head::{Head, sentence, spec_field};
-use crate::roles::{Binding, Roles, Seen};
+use crate::roles::{Binding, RoleIndex, Roles};
+use crate::seen::Seen;
 use crate::selection::{Namespaces, View};
 use crate::targets::Selected;
-use crate::{Diagnostic, NamespaceMatch, RuleSpec, SubjectSpec, codes};
+use crate::{Diagnostic, NamespaceMatch, ObjectKind, RuleSpec, SubjectSpec, codes};
 
 /// A policy object whose references are resolved and whose rules are not yet expanded.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) mode: Mode,
     /// The rules with their Roles, or everything that is wrong with the object: never empty.
     pub(crate) rules: Result<Vec<(&'a RuleSpec, Binding)>, Vec<Diagnostic>>,
+    /// Every Role that is there and that it binds, directly or by inheritance, ascending.
+    pub(crate) reach: Vec<RoleIndex>,
     pub(crate) selected: Selected,
     pub(crate) origin: Origin,
 }
@@ -30,27 +34,34 @@ impl<'a> Draft<'a> {
         (seen, namespaces): (&mut Seen, &mut Namespaces<'_, 'a>),
     ) -> Self {
         let View { head, spec, mode, mut selected } = view;
+        let mut reach = BTreeSet::new();
         let rules = spec.map(|spec| {
             let rules = rules(spec).iter().enumerate();
             let bound = rules.map(|(index, rule)| {
                 let field = spec_field("rules").index(index).field("roles");
-                let binding = roles.bind(&head, &rule.roles, (&field, rule.effect == Effect::Deny), seen);
+                let mut binding = roles.bind(&head, &rule.roles, (&field, rule.effect == Effect::Deny), seen);
+                reach.extend(std::mem::take(&mut binding.reach));
                 selected.warnings.extend(nobody(&head, namespaces, index, rule));
                 (rule, binding)
             });
             bound.collect()
         });
-        let layer = if head.key.namespace.is_empty() { Layer::Cluster } else { Layer::Namespace };
-        let origin =
-            Origin { layer, namespace: Arc::from(head.key.namespace.as_str()), name: Arc::from(head.key.name.as_str()) };
-        Self { head, mode, rules, selected, origin }
+        let cluster = head.key.kind == ObjectKind::ClusterPolicy;
+        let layer = if cluster { Layer::Cluster } else { Layer::Namespace };
+        let origin = Origin {
+            layer,
+            namespace: Arc::from(head.key.namespace.as_str()),
+            name: Arc::from(head.key.name.as_str()),
+        };
+        Self { head, mode, rules, reach: reach.into_iter().collect(), selected, origin }
     }
 
     /// How many permissions it comes to; an object itself costs as much as ten.
     pub(crate) fn size(&self, roles: &Roles<'_>) -> usize {
         const OBJECT: usize = 10;
         let Ok(rules) = &self.rules else { return OBJECT };
-        let size = |(rule, binding): &(&RuleSpec, Binding)| rule.permissions.len() + roles.size(&binding.granting);
+        let size =
+            |(rule, binding): &(&RuleSpec, Binding)| rule.permissions.len() + roles.size(&binding.granting);
         rules.iter().map(size).sum::<usize>().max(OBJECT)
     }
 
@@ -78,12 +89,7 @@ impl<'a> Draft<'a> {
             }
             Err(problems) => Body::Uncompilable { reason: Arc::from(sentence(problems)) },
         };
-        PolicyObject {
-            origin: self.origin.clone(),
-            generation: self.head.generation,
-            mode: self.mode,
-            body,
-        }
+        PolicyObject { origin: self.origin.clone(), generation: self.head.generation, mode: self.mode, body }
     }
 }
 
@@ -103,7 +109,11 @@ fn message(rule: &RuleSpec, binding: &Binding) -> Option<Arc<str>> {
     rule.message.as_deref().or(broken).map(Arc::from)
 }
 
-fn subject(entry: &SubjectSpec, own: Option<&Namespace>, namespaces: &mut Namespaces<'_, '_>) -> SubjectEntry {
+fn subject(
+    entry: &SubjectSpec,
+    own: Option<&Namespace>,
+    namespaces: &mut Namespaces<'_, '_>,
+) -> SubjectEntry {
     let service_account = entry.service_account.as_ref().map(|(namespace, account)| {
         // `check` lets no entry without either pass.
         namespace.as_ref().or(own).map(|namespace| (namespace.clone(), account.clone()))
@@ -126,13 +136,23 @@ fn subject(entry: &SubjectSpec, own: Option<&Namespace>, namespaces: &mut Namesp
 }
 
 /// Selectors of a rule's subjects that match no namespace.
-fn nobody(head: &Head<'_>, namespaces: &mut Namespaces<'_, '_>, index: usize, rule: &RuleSpec) -> Vec<Diagnostic> {
+fn nobody(
+    head: &Head<'_>,
+    namespaces: &mut Namespaces<'_, '_>,
+    index: usize,
+    rule: &RuleSpec,
+) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (field, entries) in [("subjects", &rule.subjects), ("exceptSubjects", &rule.except_subjects)] {
         for (position, entry) in entries.iter().enumerate() {
             let Some(NamespaceMatch::Selector(selector)) = &entry.namespace else { continue };
             if namespaces.matching(selector).is_empty() {
-                let path = spec_field("rules").index(index).field(field).index(position).field("namespace").field("selector");
+                let path = spec_field("rules")
+                    .index(index)
+                    .field(field)
+                    .index(position)
+                    .field("namespace")
+                    .field("selector");
                 let message = "no known namespace has these labels, so the subject is nobody".to_owned();
                 found.push(head.warning(codes::SUBJECT_MATCHES_NOTHING, &path, message));
             }

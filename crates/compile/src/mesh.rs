@@ -13,7 +13,7 @@ use crate::head::{Head, by_key, duplicate, spec_field, with_help};
 use crate::{Decoded, Diagnostic, FieldPath, MeshSettings, Object, TrustDomainSpec, World, codes};
 
 const DEFAULT_NAME: &str = "cluster.local";
-const DEFAULT_LIFETIME: Duration = Duration::from_hours(24);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What the TrustDomain objects come to.
 #[derive(Debug)]
@@ -48,7 +48,12 @@ pub(crate) fn settle(world: &World) -> Mesh<'_> {
     let (settings, contested) = match candidates.as_slice() {
         [] => (MeshSettings { issues: true, ..unnamed }, false),
         [only] => (settings_of(only, unnamed), false),
-        _several => (unnamed, true),
+        [first, others @ ..]
+            if first.name.is_some() && others.iter().all(|other| other.name == first.name) =>
+        {
+            (MeshSettings { issues: false, ..settings_of(first, unnamed) }, false)
+        }
+        [_, ..] => (unnamed, true),
     };
     if contested && valid > 1 {
         tell_contest(&mut claims);
@@ -117,8 +122,11 @@ fn may_be_own(head: &Head<'_>, problems: &[Diagnostic]) -> bool {
 }
 
 fn tell_contest(claims: &mut [Claim<'_>]) {
-    let names: Vec<String> =
-        claims.iter().filter(|claim| claim.spec.is_some()).map(|claim| format!("`{}`", claim.head.key.name)).collect();
+    let names: Vec<String> = claims
+        .iter()
+        .filter(|claim| claim.spec.is_some())
+        .map(|claim| format!("`{}`", claim.head.key.name))
+        .collect();
     for claim in claims.iter_mut().filter(|claim| claim.spec.is_some()) {
         let message = format!(
             "{} are all the mesh's own trust domain, so none of them is and no certificate is issued",

@@ -1,6 +1,6 @@
 //! What became of each object, gathered: what status and `validate` say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bailiwick_identity::Namespace;
@@ -13,8 +13,8 @@ use crate::mesh::Mesh;
 use crate::roles::{RoleIndex, Roles};
 use crate::selection::View;
 use crate::{
-    AuthenticationSpec, Compiled, Decoded, Diagnostic, FieldPath, MeshSettings, Object, ObjectKey, ObjectOutcome,
-    Route, WorkloadConfig, codes,
+    AuthenticationSpec, Compiled, Decoded, Diagnostic, FieldPath, MeshSettings, Object, ObjectKey,
+    ObjectOutcome, Route, WorkloadConfig, codes,
 };
 
 /// The result, while it is gathered.
@@ -65,13 +65,11 @@ impl<'f, 'a> Outcomes<'f, 'a> {
                 warnings: draft.selected.warnings.clone(),
                 targeted: self.keys(draft.selected.workloads.keys()),
                 audit: draft.mode == Mode::Audit,
+                depends_on: roles.keys(&draft.reach),
                 ..Report::default()
             };
             match &draft.rules {
                 Ok(rules) => {
-                    let bound: BTreeSet<RoleIndex> =
-                        rules.iter().flat_map(|(_, binding)| binding.reach.iter().copied()).collect();
-                    report.depends_on = roles.keys(&bound.into_iter().collect::<Vec<_>>());
                     let unresolved = rules.iter().flat_map(|(_, binding)| binding.unresolved.iter().cloned());
                     report.unresolved.extend(unresolved);
                 }
@@ -85,15 +83,15 @@ impl<'f, 'a> Outcomes<'f, 'a> {
     pub(crate) fn roles(&mut self, drafts: &[Draft<'_>], roles: &Roles<'_>) {
         let mut reached: Vec<Bits> = roles.entries.iter().map(|_| Bits::default()).collect();
         for draft in drafts {
-            let Ok(rules) = &draft.rules else { continue };
-            for role in rules.iter().flat_map(|(_, binding)| &binding.reach) {
+            for role in &draft.reach {
                 if let Some(bits) = reached.get_mut(*role) {
                     draft.selected.workloads.keys().for_each(|index| bits.insert(*index));
                 }
             }
         }
         for (index, (role, bits)) in roles.entries.iter().zip(reached).enumerate() {
-            let inherited: Vec<RoleIndex> = role.reach.iter().copied().filter(|other| *other != index).collect();
+            let inherited: Vec<RoleIndex> =
+                role.reach.iter().copied().filter(|other| *other != index).collect();
             let targeted: Vec<WorkloadIndex> = bits.iter().collect();
             let report = Report {
                 problems: role.problems.clone(),
@@ -136,7 +134,11 @@ impl<'f, 'a> Outcomes<'f, 'a> {
                 };
                 if problems.is_empty() {
                     let message = format!("`{}` is not supported in this version", object.key.kind);
-                    problems.push(head.error(codes::UNSUPPORTED_KIND, &FieldPath::root().field("kind"), message));
+                    problems.push(head.error(
+                        codes::UNSUPPORTED_KIND,
+                        &FieldPath::root().field("kind"),
+                        message,
+                    ));
                 }
                 self.add(head, Report { problems, ..Report::default() });
             }
@@ -222,6 +224,8 @@ impl Bits {
 
     fn iter(&self) -> impl Iterator<Item = WorkloadIndex> + '_ {
         let words = self.0.iter().enumerate();
-        words.flat_map(|(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit))
+        words.flat_map(|(word, bits)| {
+            (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit)
+        })
     }
 }

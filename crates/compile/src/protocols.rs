@@ -15,9 +15,42 @@ const HTTP: &[&str] = &["grpc", "h2c", "http", "http2", "ws"];
 /// Opaque bytes: TCP, TLS of the application, and protocols in which the server speaks first or that are known not
 /// to be HTTP.
 const TCP: &[&str] = &[
-    "amqp", "amqps", "cassandra", "ftp", "ftps", "https", "imap", "imaps", "kafka", "ldap", "ldaps", "mariadb", "memcache",
-    "memcached", "mongo", "mongodb", "mqtt", "mssql", "mysql", "nats", "oracle", "pop3", "pop3s", "postgres",
-    "postgresql", "rabbitmq", "redis", "rediss", "sftp", "smtp", "smtps", "ssh", "tcp", "telnet", "tls", "wss",
+    "amqp",
+    "amqps",
+    "cassandra",
+    "ftp",
+    "ftps",
+    "https",
+    "imap",
+    "imaps",
+    "kafka",
+    "ldap",
+    "ldaps",
+    "mariadb",
+    "memcache",
+    "memcached",
+    "mongo",
+    "mongodb",
+    "mqtt",
+    "mssql",
+    "mysql",
+    "nats",
+    "oracle",
+    "pop3",
+    "pop3s",
+    "postgres",
+    "postgresql",
+    "rabbitmq",
+    "redis",
+    "rediss",
+    "sftp",
+    "smtp",
+    "smtps",
+    "ssh",
+    "tcp",
+    "telnet",
+    "tls",
+    "wss",
     "zookeeper",
 ];
 
@@ -66,8 +99,9 @@ pub(crate) fn settle(facts: &Facts<'_>) -> Protocols {
             } else {
                 format!("Services `{one}` and `{other}`")
             };
-            let message =
-                format!("{services} disagree on the protocol of port {port} of workload `{key}`, so it is undeclared");
+            let message = format!(
+                "{services} disagree on the protocol of port {port} of workload `{key}`, so it is undeclared"
+            );
             let help = "give the ports the same `appProtocol`";
             protocols.warnings.push(workload_warning(codes::PROTOCOLS_DISAGREE, workload, message, help));
         }

@@ -11,6 +11,7 @@ use bailiwick_policy::Permission;
 use crate::components::components;
 use crate::head::{Head, by_key, duplicate, spec_field, with_help};
 use crate::nearest::nearest;
+use crate::seen::Seen;
 use crate::{Code, Decoded, Diagnostic, FieldPath, ObjectKey, Reference, RoleSpec, World, check, codes};
 
 /// The most permissions of one Role with everything that it inherits, and of the Roles of one rule together.
@@ -54,7 +55,8 @@ pub(crate) enum Standing {
     /// It inherits, directly or by way of others, one that is not.
     Incomplete,
     Invalid,
-    InCycle,
+    /// With the first member of the cycle.
+    InCycle(RoleIndex),
     TooLarge,
 }
 
@@ -65,7 +67,7 @@ pub(crate) struct Binding {
     pub(crate) granting: Vec<RoleIndex>,
     /// Why a Deny matches every call; `None` if everything that is bound is sound.
     pub(crate) broken: Option<String>,
-    /// Every Role that is there and that the rule binds, directly or by inheritance, ascending.
+    /// Every Role that is there and that the rule binds, directly or by inheritance.
     pub(crate) reach: Vec<RoleIndex>,
     pub(crate) unresolved: Vec<Diagnostic>,
 }
@@ -79,7 +81,9 @@ impl<'a> Roles<'a> {
         let mut seen = Seen::new(roles.entries.len());
         for component in components(&known) {
             let cyclic = component.len() > 1
-                || component.iter().any(|node| known.get(*node).is_some_and(|targets| targets.contains(node)));
+                || component
+                    .iter()
+                    .any(|node| known.get(*node).is_some_and(|targets| targets.contains(node)));
             if cyclic {
                 roles.close_cycle(&component, &known, &mut seen);
             } else if let [role] = component.as_slice() {
@@ -113,8 +117,9 @@ impl<'a> Roles<'a> {
                 }
             }
             let Some(object) = group.first() else { continue };
-            roles.by_name.insert((key.namespace.as_str(), key.name.as_str()), roles.entries.len());
-            roles.entries.push(Role::new(Head::of(*object), valid, problems));
+            let index = roles.entries.len();
+            roles.by_name.insert((key.namespace.as_str(), key.name.as_str()), index);
+            roles.entries.push(Role::new(index, Head::of(*object), valid, problems));
         }
         roles
     }
@@ -139,9 +144,10 @@ impl<'a> Roles<'a> {
         reach.extend(outside.iter().flat_map(|reach| reach.iter()).filter(|role| seen.first(**role)));
         reach.sort_unstable();
         let reach: Option<Arc<[RoleIndex]>> = (reach.len() <= MAXIMUM_ROLES).then(|| reach.into());
+        let first = members.first().copied().unwrap_or_default();
         for member in members {
             if let Some(role) = self.entries.get_mut(*member) {
-                role.standing = Standing::InCycle;
+                role.standing = Standing::InCycle(first);
                 if let Some(reach) = &reach {
                     role.reach = Arc::clone(reach);
                 }
@@ -155,7 +161,8 @@ impl<'a> Roles<'a> {
         if !role.problems.is_empty() {
             return;
         }
-        let inherited: Vec<&Role<'_>> = edges.iter().flatten().filter_map(|edge| self.entries.get(*edge)).collect();
+        let inherited: Vec<&Role<'_>> =
+            edges.iter().flatten().filter_map(|edge| self.entries.get(*edge)).collect();
         let whole = edges.iter().all(Option::is_some)
             && inherited.iter().all(|role| role.standing == Standing::Sound);
         let granting = self.union(index, inherited.iter().map(|role| &role.granting), seen);
@@ -207,10 +214,10 @@ impl<'a> Roles<'a> {
         for (position, reference) in role.inherits.iter().enumerate() {
             let field = spec_field("inherits").index(position);
             let target = self.find(&role.head.key.namespace, reference);
-            let in_own_cycle = role.standing == Standing::InCycle
-                && target.and_then(|target| self.entries.get(target)).is_some_and(|target| {
-                    target.standing == Standing::InCycle && target.reach.contains(&index)
-                });
+            let in_own_cycle = matches!(role.standing, Standing::InCycle(_))
+                && target
+                    .and_then(|target| self.entries.get(target))
+                    .is_some_and(|target| target.standing == role.standing);
             if in_own_cycle {
                 found.push(self.cycle(role, reference, &field));
             } else if let Some((code, what)) = self.fault(&role.head.key.namespace, reference) {
@@ -230,7 +237,11 @@ impl<'a> Roles<'a> {
 
     fn cycle(&self, role: &Role<'_>, reference: &Reference, field: &FieldPath) -> Diagnostic {
         let name = shown(&role.head.key.namespace, reference);
-        let by_way = if *name == role.head.key.name { "itself".to_owned() } else { format!("itself by way of `{name}`") };
+        let by_way = if *name == role.head.key.name {
+            "itself".to_owned()
+        } else {
+            format!("itself by way of `{name}`")
+        };
         let message = format!("Role `{}` inherits {by_way}, so it grants nothing", role.head.key.name);
         with_help(role.head.error(codes::ROLE_CYCLE, field, message), "remove one reference of the cycle")
     }
@@ -255,7 +266,12 @@ impl<'a> Roles<'a> {
                 (false, false) => "so it adds nothing to this Allow",
             };
             let sentence = format!("{what}, {effect}");
-            binding.unresolved.push(self.message(head, (code, &field.index(position)), reference, sentence.clone()));
+            binding.unresolved.push(self.message(
+                head,
+                (code, &field.index(position)),
+                reference,
+                sentence.clone(),
+            ));
             binding.broken.get_or_insert(sentence);
         }
         seen.restart();
@@ -265,9 +281,9 @@ impl<'a> Roles<'a> {
         let reached = bound.iter().flat_map(|role| role.reach.iter()).copied();
         binding.reach.extend(reached.filter(|role| seen.first(*role)));
         binding.granting.sort_unstable();
-        binding.reach.sort_unstable();
         if self.size(&binding.granting) > MAXIMUM_PERMISSIONS {
-            let message = format!("the Roles of the rule have more than {MAXIMUM_PERMISSIONS} permissions together");
+            let message =
+                format!("the Roles of the rule have more than {MAXIMUM_PERMISSIONS} permissions together");
             binding.unresolved.push(head.error(codes::RULE_TOO_LARGE, field, message.clone()));
             binding.broken.get_or_insert(message);
             binding.granting.clear();
@@ -283,11 +299,12 @@ impl<'a> Roles<'a> {
         };
         match role.standing {
             Standing::Sound => None,
-            Standing::Incomplete => {
-                Some((codes::ROLE_INCOMPLETE, format!("Role `{name}` inherits a Role that is missing or broken")))
-            }
+            Standing::Incomplete => Some((
+                codes::ROLE_INCOMPLETE,
+                format!("Role `{name}` inherits a Role that is missing or broken"),
+            )),
             Standing::Invalid => Some((codes::ROLE_INVALID, format!("Role `{name}` is invalid"))),
-            Standing::InCycle => Some((codes::ROLE_IN_CYCLE, format!("Role `{name}` inherits itself"))),
+            Standing::InCycle(_) => Some((codes::ROLE_IN_CYCLE, format!("Role `{name}` inherits itself"))),
             Standing::TooLarge => Some((codes::ROLE_TOO_LARGE, format!("Role `{name}` inherits too much"))),
         }
     }
@@ -307,13 +324,18 @@ impl<'a> Roles<'a> {
         let near = nearest(self.names(namespace), &reference.name);
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("create Role `{}` in namespace `{namespace}`, or correct the name", reference.name),
+            None => {
+                format!("create Role `{}` in namespace `{namespace}`, or correct the name", reference.name)
+            }
         };
         with_help(diagnostic, help)
     }
 
     fn names<'b>(&'b self, namespace: &'b str) -> impl Iterator<Item = &'a str> + 'b {
-        self.by_name.range((namespace, "")..).take_while(move |((found, _), _)| *found == namespace).map(|((_, name), _)| *name)
+        self.by_name
+            .range((namespace, "")..)
+            .take_while(move |((found, _), _)| *found == namespace)
+            .map(|((_, name), _)| *name)
     }
 
     /// The keys of Roles.
@@ -323,7 +345,12 @@ impl<'a> Roles<'a> {
 }
 
 impl<'a> Role<'a> {
-    fn new(head: Head<'a>, spec: Option<&'a RoleSpec>, mut problems: Vec<Diagnostic>) -> Self {
+    fn new(
+        index: RoleIndex,
+        head: Head<'a>,
+        spec: Option<&'a RoleSpec>,
+        mut problems: Vec<Diagnostic>,
+    ) -> Self {
         if spec.is_none() && problems.is_empty() {
             let field = FieldPath::root().field("spec");
             problems.push(head.error(codes::NOT_COMPILABLE, &field, "the spec cannot be decoded".to_owned()));
@@ -337,7 +364,7 @@ impl<'a> Role<'a> {
             unresolved: Vec::new(),
             standing: Standing::Invalid,
             granting: Arc::from([]),
-            reach: Arc::from([]),
+            reach: Arc::from([index]),
         }
     }
 }
@@ -351,32 +378,6 @@ fn shown(own: &str, reference: &Reference) -> String {
     match namespace_of(own, reference) {
         namespace if namespace == own => reference.name.clone(),
         namespace => format!("{namespace}/{}", reference.name),
-    }
-}
-
-/// Which Roles a walk has seen; restarting costs nothing.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    walk: u32,
-    walks: Vec<u32>,
-}
-
-impl Seen {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { walk: 0, walks: vec![0; count] }
-    }
-
-    fn restart(&mut self) {
-        self.walk = self.walk.checked_add(1).unwrap_or_else(|| {
-            self.walks.fill(0);
-            1
-        });
-    }
-
-    /// True the first time that a walk comes to a Role.
-    fn first(&mut self, role: RoleIndex) -> bool {
-        let walk = self.walk;
-        self.walks.get_mut(role).is_some_and(|last| std::mem::replace(last, walk) != walk)
     }
 }
 

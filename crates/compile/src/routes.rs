@@ -19,7 +19,10 @@ pub(crate) fn routes(
     let mut found = BTreeMap::new();
     for (namespace, index) in &facts.namespaces {
         for (name, service) in &index.services {
-            let route = |port: &ServicePort| Route { port: port.port, backends: backends(facts, protocols, identities, (service, port)) };
+            let route = |port: &ServicePort| Route {
+                port: port.port,
+                backends: backends(facts, protocols, identities, (service, port)),
+            };
             let mut routes: Vec<Route> = service.service.ports.iter().map(route).collect();
             routes.sort_by_key(|route| route.port);
             found.insert(((*namespace).clone(), (*name).to_owned()), routes);

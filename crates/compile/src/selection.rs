@@ -124,7 +124,8 @@ impl<'f, 'a> Namespaces<'f, 'a> {
         let namespaces = self.matching(selector);
         let mut selected = select(self.facts, head, &namespaces, targets);
         if namespaces.is_empty() {
-            let message = "no known namespace has these labels, so the ClusterPolicy selects nothing".to_owned();
+            let message =
+                "no known namespace has these labels, so the ClusterPolicy selects nothing".to_owned();
             let field = spec_field("namespaceSelector");
             selected.warnings = vec![head.warning(codes::NAMESPACES_MATCH_NOTHING, &field, message)];
         }
@@ -175,7 +176,11 @@ fn view<'a, S: Selecting>(
             problems.splice(0..0, invalid.problems.iter().cloned());
             if problems.is_empty() {
                 let field = FieldPath::root().field("spec");
-                problems.push(head.error(codes::NOT_COMPILABLE, &field, "the spec cannot be decoded".to_owned()));
+                problems.push(head.error(
+                    codes::NOT_COMPILABLE,
+                    &field,
+                    "the spec cannot be decoded".to_owned(),
+                ));
             }
             (Err(problems), invalid.mode, reach)
         }
@@ -190,7 +195,11 @@ fn selecting_faults(head: &Head<'_>, reach: Reach<'_>) -> Vec<Diagnostic> {
     let empty = |selector: &LabelSelector| selector.labels.is_empty() && selector.expressions.is_empty();
     let mut found = Vec::new();
     let mut tell = |field: FieldPath| {
-        found.push(head.error(codes::NOT_COMPILABLE, &field, "an empty selector or list selects nothing".to_owned()));
+        found.push(head.error(
+            codes::NOT_COMPILABLE,
+            &field,
+            "an empty selector or list selects nothing".to_owned(),
+        ));
     };
     if selector.is_some_and(empty) {
         tell(spec_field("namespaceSelector"));

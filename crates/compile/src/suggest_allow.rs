@@ -107,7 +107,11 @@ impl Question<'_> {
         let namespace = self.refused.target.namespace.as_str();
         let wanted = format!("allow-{}-to-{}", self.caller_name(), self.refused.target.name);
         let taken = |name: &str| {
-            let key = ObjectKey { kind: ObjectKind::Policy, namespace: namespace.to_owned(), name: name.to_owned() };
+            let key = ObjectKey {
+                kind: ObjectKind::Policy,
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            };
             self.compiled.objects.contains_key(&key)
         };
         let name = unused(&label(&wanted), taken);
@@ -257,7 +261,8 @@ fn template(path: &str) -> String {
 /// A DNS label near to a text.
 fn label(text: &str) -> String {
     let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
-    let text: String = text.chars().map(|character| if allowed(character) { character } else { '-' }).collect();
+    let text: String =
+        text.chars().map(|character| if allowed(character) { character } else { '-' }).collect();
     // Room for a number that tells it from others.
     let text: String = text.chars().take(MAXIMUM_NAME - 8).collect();
     text.trim_matches('-').to_owned()
@@ -272,7 +277,9 @@ fn unused(wanted: &str, taken: impl Fn(&str) -> bool) -> String {
 fn scalar(text: &str) -> String {
     const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
     let plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_' | '/'))
+        && text
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_' | '/'))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
     if plain { text.to_owned() } else { quoted(text) }
 }

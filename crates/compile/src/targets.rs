@@ -86,19 +86,24 @@ impl Place<'_> {
     ) -> bool {
         let field = spec_field("targets").index(self.position).field("name");
         let Some(found) = namespace.services.get(name) else {
-            let message = format!("Service `{name}` does not exist in the namespace, so the target selects nothing");
+            let message =
+                format!("Service `{name}` does not exist in the namespace, so the target selects nothing");
             let near = nearest(namespace.services.keys().copied(), name);
             let help = near.map_or_else(
                 || "correct the name, or select by `kind: Pod`".to_owned(),
                 |near| format!("did you mean `{near}`?"),
             );
-            selected.unresolved.push(with_help(self.head.error(codes::SERVICE_MISSING, &field, message), help));
+            selected
+                .unresolved
+                .push(with_help(self.head.error(codes::SERVICE_MISSING, &field, message), help));
             return false;
         };
         if found.service.selector.as_ref().is_none_or(BTreeMap::is_empty) {
             let message = format!("Service `{name}` has no selector, so the target selects nothing");
             let diagnostic = self.head.error(codes::SERVICE_WITHOUT_SELECTOR, &field, message);
-            selected.unresolved.push(with_help(diagnostic, "select by `kind: Pod` or `kind: ServiceAccount`"));
+            selected
+                .unresolved
+                .push(with_help(diagnostic, "select by `kind: Pod` or `kind: ServiceAccount`"));
             return false;
         }
         match ports {
@@ -113,23 +118,29 @@ impl Place<'_> {
             let field = spec_field("targets").index(self.position).field("ports").index(index);
             let Some(target) = target_port(found.service, *port) else {
                 let message = format!("Service `{name}` has no TCP port {port}");
-                let known: Vec<String> = found.service.ports.iter().map(|port| port.port.to_string()).collect();
-                let help = format!("its ports are: {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") });
+                let known: Vec<String> =
+                    found.service.ports.iter().map(|port| port.port.to_string()).collect();
+                let help = format!(
+                    "its ports are: {}",
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                );
                 let diagnostic = self.head.error(codes::SERVICE_PORT_MISSING, &field, message);
                 selected.unresolved.push(with_help(diagnostic, help));
                 continue;
             };
             let mut led = found.workloads.is_empty();
             for workload in &found.workloads {
-                let port = self.facts.workloads.get(*workload).and_then(|(_, facts)| container_port(facts, target));
+                let port =
+                    self.facts.workloads.get(*workload).and_then(|(_, facts)| container_port(facts, target));
                 if let Some(port) = port {
                     led = true;
                     add(selected, *workload, PortSelection::Only(vec![port]));
                 }
             }
             if let (false, TargetPort::Name(target)) = (led, target) {
-                let message =
-                    format!("port {port} of Service `{name}` leads to `{target}`, which no workload behind it declares");
+                let message = format!(
+                    "port {port} of Service `{name}` leads to `{target}`, which no workload behind it declares"
+                );
                 selected.warnings.push(self.head.warning(codes::SERVICE_PORT_LEADS_NOWHERE, &field, message));
             }
         }
@@ -139,9 +150,11 @@ impl Place<'_> {
         let path = spec_field("targets").index(self.position);
         let (path, message, help) = match &target.kind {
             TargetKind::Pod(_) => (path.field("selector"), "no workload has these labels".to_owned(), None),
-            TargetKind::Service(name) => {
-                (path.field("name"), format!("no workload has the labels that Service `{name}` selects"), None)
-            }
+            TargetKind::Service(name) => (
+                path.field("name"),
+                format!("no workload has the labels that Service `{name}` selects"),
+                None,
+            ),
             TargetKind::ServiceAccount(account) => {
                 let accounts = namespaces.iter().flat_map(|namespace| namespace.accounts());
                 let help = nearest(accounts, account.as_str()).map(|near| format!("did you mean `{near}`?"));

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use bailiwick_identity::{Port, SpiffeId};
 use bailiwick_policy::{
     Call, Caller, CanonicalPath, Effect, Explanation, HttpCall, HttpPermission, Hypothesis, Methods, Mode,
-    PathTemplate, Permission, RequestTarget, Snapshot, SnapshotId, SubjectClass, Timestamp, WorkloadKey, explain,
+    PathTemplate, Permission, RequestTarget, Snapshot, SnapshotId, SubjectClass, Timestamp, WorkloadKey,
+    explain,
 };
 
 use crate::{
-    Code, Compiled, ContainerPort, Decoded, Diagnostic, FieldPath, FieldSpans, Invalid, LabelSelector, NamespaceFacts,
-    Object, ObjectKey, ObjectKind, PolicySpec, Reference, RoleSpec, RuleSpec, Selection, Service, ServicePort,
-    Severity, SourceLocation, SubjectSpec, Target, TargetKind, TargetPort, Workload, WorkloadKind, World,
+    Code, Compiled, ContainerPort, Decoded, Diagnostic, FieldPath, FieldSpans, Invalid, LabelSelector,
+    NamespaceFacts, Object, ObjectKey, ObjectKind, PolicySpec, Reference, RoleSpec, RuleSpec, Selection,
+    Service, ServicePort, Severity, SourceLocation, SubjectSpec, Target, TargetKind, TargetPort, Workload,
+    WorkloadKind, World,
 };
 
 pub(crate) fn port(number: u16) -> Port {
@@ -79,7 +81,10 @@ pub(crate) fn add_workload(world: &mut World, name: &str, ports: &[(Option<&str>
     let key = workload_key(name);
     let facts = world.namespaces.entry(key.namespace.clone()).or_default();
     facts.always_enrolled = true;
-    let port = |(name, number): &(Option<&str>, u16)| ContainerPort { name: name.map(str::to_owned), port: port(*number) };
+    let port = |(name, number): &(Option<&str>, u16)| ContainerPort {
+        name: name.map(str::to_owned),
+        port: port(*number),
+    };
     let workload = Workload {
         kind: WorkloadKind::Deployment,
         labels: labels(&[("app", key.name.as_str())]),
@@ -179,11 +184,17 @@ pub(crate) fn role(name: &str, inherits: &[&str], permissions: Vec<Permission>) 
 }
 
 /// How `GET path` on a port of a workload is decided for `namespace/account`, or for nobody.
-pub(crate) fn decide(compiled: &Compiled, caller: Option<&str>, target: (&str, u16), path: &str) -> Explanation {
+pub(crate) fn decide(
+    compiled: &Compiled,
+    caller: Option<&str>,
+    target: (&str, u16),
+    path: &str,
+) -> Explanation {
     let config = &compiled.workloads[&workload_key(target.0)];
     let snapshot = Snapshot::build(SnapshotId::LOCAL, config.snapshot.clone()).unwrap();
-    let path = CanonicalPath::parse(path.as_bytes()).unwrap();
-    let http = HttpCall { method: "GET", target: RequestTarget::Path(&path), host: "orders.shop", grpc: false };
+    let path = CanonicalPath::parse(path).unwrap();
+    let http =
+        HttpCall { method: "GET", target: RequestTarget::Path(&path), host: "orders.shop", grpc: false };
     let id = |name: &str| -> SpiffeId {
         let (namespace, account) = name.split_once('/').unwrap();
         format!("spiffe://cluster.local/ns/{namespace}/sa/{account}").parse().unwrap()

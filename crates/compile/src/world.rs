@@ -8,8 +8,8 @@ use bailiwick_policy::{Mode, WorkloadKey};
 
 use crate::head::Head;
 use crate::{
-    AuthenticationSpec, ClusterPolicySpec, Diagnostic, FieldPath, LabelSelector, ObjectKey, PolicySpec, RoleSpec,
-    SourceLocation, Target, TrustDomainSpec,
+    AuthenticationSpec, ClusterPolicySpec, Diagnostic, FieldPath, LabelSelector, ObjectKey, PolicySpec,
+    RoleSpec, SourceLocation, Target, TrustDomainSpec,
 };
 
 /// Everything that the compile reads. Vectors may hold objects in any order.

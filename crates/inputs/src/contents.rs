@@ -109,7 +109,7 @@ impl Contents {
     }
 
     fn list(&mut self, file: &Arc<str>, root: &Node, inherited: Option<&(String, String)>, lists: usize) {
-        let place = root.entry("items").and_then(|entry| entry.key_span);
+        let place = root.entry("items").or_else(|| root.entry("kind")).and_then(|entry| entry.key_span);
         let again =
             root.mapping().is_some_and(|mapping| mapping.repeated.iter().any(|twice| twice.key == "items"));
         let items = root.get("items").filter(|_| !again);

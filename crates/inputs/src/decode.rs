@@ -36,7 +36,6 @@ use bailiwick_compile::{
 use bailiwick_policy::Mode;
 
 pub(crate) use identify::{Identity, ManifestKind, identify};
-pub use method::registered_methods;
 pub(crate) use reader::{At, Reader};
 pub use shape::{KnownFields, known_fields};
 pub(crate) use target::port;

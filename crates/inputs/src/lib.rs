@@ -26,6 +26,6 @@ mod suggest;
 mod workloads;
 
 pub use api_objects::{ApiObjects, CLUSTER, decode_api_object};
-pub use decode::{DecodedObject, KnownFields, known_fields, registered_methods};
+pub use decode::{DecodedObject, KnownFields, known_fields};
 pub use folder::{Folder, FolderSource, Reading, Sources, read_bytes, read_paths};
 pub use suggest::{did_you_mean, edit_distance};

@@ -200,7 +200,7 @@ impl Operator {
         let id = own_certificate::operator_id(&domain)?;
         let credentials = Arc::new(CredentialStore::default());
         own_certificate::renew(&authority, &id, &credentials)?;
-        let audit = AuditLog::start(io::stdout(), outlets.metrics.audit_events_dropped.clone())
+        let audit = AuditLog::start(events(), outlets.metrics.audit_events_dropped.clone())
             .context("the audit thread cannot start")?;
         let pipeline = Pipeline::new(compiler, marks, domain, outlets.clone());
         let followers =
@@ -302,6 +302,17 @@ impl Operator {
         };
         ready.write(path).with_context(|| format!("`{}` cannot be written", path.display()))
     }
+}
+
+/// Where authentication events go.
+#[cfg(not(test))]
+fn events() -> io::Stdout {
+    io::stdout()
+}
+
+#[cfg(test)]
+fn events() -> io::Sink {
+    io::sink()
 }
 
 /// Opens the root of the mesh's own trust domain. Where the folder's TrustDomain objects are broken, nobody knows

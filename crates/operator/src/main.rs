@@ -10,7 +10,15 @@ use clap::Parser as _;
 const INVALID: u8 = 3;
 
 fn main() -> ExitCode {
-    let config = match Config::load(Flags::parse(), std::env::vars_os()) {
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(told) => {
+            // `--help` and `--version` come this way, too.
+            let code = if told.use_stderr() { INVALID } else { 0 };
+            return if told.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
+        }
+    };
+    let config = match Config::load(flags, std::env::vars_os()) {
         Ok(config) => config,
         Err(mistakes) => {
             eprintln!("bailiwick-operator: {mistakes}");

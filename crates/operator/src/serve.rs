@@ -30,8 +30,9 @@ const LARGEST_ISSUE_REQUEST: usize = 64 * 1024;
 const LARGEST_FROM_SIDECAR: usize = 1024 * 1024;
 /// A question about a destination.
 const LARGEST_LOOKUP: usize = 64 * 1024;
-/// Handshakes at once; the rest waits in the kernel's queue. A herd is served in turn instead of all too late.
-const MOST_HANDSHAKES: usize = 128;
+/// Handshakes at once; the rest waits in the kernel's queue. A herd is served in turn instead of all too late; far
+/// more than a processor does within the handshake's deadline, so that silent connections do not take every turn.
+const MOST_HANDSHAKES: usize = 1024;
 /// Connections of one listener.
 const MOST_CONNECTIONS: usize = 16 * 1024;
 

@@ -20,6 +20,10 @@ use crate::tokens::{Moment, Tokens};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(200);
+/// A folder that takes long to read is looked at less often: reading costs a tenth of the time at most…
+const REST: u32 = 9;
+/// …but this often at least.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 /// Writers touch several files; a folder is read again until it has been quiet for this long.
 const QUIET: Duration = Duration::from_millis(50);
 /// A folder that never gets quiet is taken as it is.
@@ -60,6 +64,8 @@ pub(crate) struct Watcher {
     outlets: Outlets,
     followers: Followers,
     told: BTreeSet<String>,
+    /// Workloads whose token file cannot be written, which is told once.
+    without_token: BTreeSet<WorkloadKey>,
     retry: bool,
     tokens_checked: Instant,
 }
@@ -134,6 +140,7 @@ impl Watcher {
             outlets,
             followers,
             told: BTreeSet::new(),
+            without_token: BTreeSet::new(),
             retry: false,
             tokens_checked: Instant::now(),
         }
@@ -148,13 +155,17 @@ impl Watcher {
 
     /// Runs until the other end of `stop` is dropped.
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
+        let mut rest = POLL;
         loop {
-            match stop.recv_timeout(POLL) {
+            match stop.recv_timeout(rest) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let started = Instant::now();
             let folder = self.source.refresh_folder();
+            if !folder {
+                rest = started.elapsed().saturating_mul(REST).clamp(POLL, LONGEST_REST);
+            }
             let addresses = self.source.refresh_addresses(&self.outlets);
             if folder || addresses || self.retry {
                 self.publish(started);
@@ -192,9 +203,16 @@ impl Watcher {
             |(_, published): &(&WorkloadKey, &Arc<Published>)| published.identity != self.followers.operator;
         let workloads: BTreeSet<_> =
             publication.workloads.iter().filter(issued).map(|(workload, _)| workload.clone()).collect();
-        for (workload, error) in self.followers.tokens.sync(&workloads, Moment::now()) {
+        let failed = self.followers.tokens.sync(&workloads, Moment::now());
+        let problem = failed.first().map(|(workload, error)| {
+            format!("{} token files cannot be written; `{workload}`: {error}", failed.len())
+        });
+        self.outlets.status.source_problem("tokens", problem);
+        for (workload, error) in failed.iter().filter(|(workload, _)| !self.without_token.contains(workload))
+        {
             tracing::error!(%workload, %error, "the token file cannot be written; it is tried again");
         }
+        self.without_token = failed.into_iter().map(|(workload, _)| workload).collect();
         self.followers.limits.retain(|workload| workloads.contains(workload));
     }
 

@@ -1,5 +1,7 @@
 //! Builders for this crate's tests.
 
+pub(crate) mod client;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,6 +20,7 @@ mod decision;
 mod evaluate;
 mod explain;
 mod host;
+mod method;
 mod path;
 mod path_template;
 mod request;
@@ -37,6 +38,7 @@ pub use explain::{
     RuleTrace, explain,
 };
 pub use host::{HostError, HostPattern, canonical_host};
+pub use method::{registered_methods, registered_variant};
 pub use path::{CanonicalPath, PathError};
 pub use path_template::{PathTemplate, PathTemplateError, Segment};
 pub use request::{Call, HttpCall, OwnedAttributes, RequestAttributes, RequestTarget, Timestamp, fold};

@@ -5,7 +5,7 @@
 //!           │     │                │   api ───┤                        testkit: tests only
 //!           │     └─ wire ─────┐   └──────────┴─ cli (binary)          demo (binary): alone
 //!           ├─ authn ──────────┼─ agent ── sidecar (binary)
-//!           └─ ca ──── operator, cli, testkit
+//!           └─ ca ──── operator, cli, testkit            bench (binary): starts the others as processes
 //! ```
 //!
 //! A new crate or arrow is a decision: change [`ARROWS`], the drawing in ARCHITECTURE.md and, if it alters what a wall keeps apart,
@@ -35,11 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("operator", &["identity", "policy", "compile", "inputs", "api", "wire", "authn", "ca", "runtime"]),
     ("cli", &["identity", "policy", "compile", "inputs", "api", "authn", "ca"]),
     ("demo", &[]),
+    ("bench", &["identity", "ca"]),
     ("testkit", &["identity", "policy", "compile", "inputs", "wire", "authn", "ca", "agent"]),
 ];
 
 /// Crates that end in a process. Nothing may depend on them.
-const BINARIES: &[&str] = &["sidecar", "operator", "cli", "demo"];
+const BINARIES: &[&str] = &["sidecar", "operator", "cli", "demo", "bench"];
 
 /// Crates that compute and do nothing else.
 const PURE: &[&str] = &["identity", "policy", "compile", "wire"];

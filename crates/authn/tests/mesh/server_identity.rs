@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use bailiwick_authn::{ALPN, AuthnError, CertificateRefusal, connect};
+use bailiwick_authn::{ALPN, AuthnError, CertificateRefusal, ClientTls, accept, alert_received, connect};
 use bailiwick_identity::{KeyPurpose, SvidError};
 use bailiwick_testkit::{Flaw, TestAuthority, Validity};
 use rustls::HandshakeKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{ORDERS, SOON, Side, WEB, call, domain, id, meet, pair, raw_server};
+use crate::support::{ORDERS, SOON, Side, WEB, call, domain, id, meet, own_domain, pair, raw_server};
 
 async fn refusal(client: &Side, server: rustls::ServerConfig) -> CertificateRefusal {
     let (connected, bytes) = call(client, ORDERS, server).await;
@@ -114,4 +114,20 @@ async fn without_own_credentials_nothing_is_sent() {
     let client = Side::without_certificate(authority.bundle());
     let (connected, _) = call(&client, ORDERS, raw_server(&authority.issue(ORDERS), &[ALPN])).await;
     assert!(matches!(connected, Err(AuthnError::NoCredentials)), "{connected:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_presents_nothing_and_is_told_so() {
+    let authority = TestAuthority::new("cluster.local");
+    let server = Side::new(&authority.issue(ORDERS), authority.bundle());
+    let stranger = ClientTls::stranger(Arc::clone(&server.trust));
+    let (near, far) = pair().await;
+    let (settings, domains, expected) = (server.server(), own_domain(), id(ORDERS));
+    let theirs = async {
+        let mut connected = connect(far, &stranger, &expected, SOON).await.unwrap();
+        connected.stream.read_to_end(&mut Vec::new()).await.unwrap_err()
+    };
+    let (refused, seen) = tokio::join!(accept(near, &settings, &domains, SOON), theirs);
+    assert!(matches!(refused, Err(AuthnError::NoCertificate)));
+    assert_eq!(alert_received(&seen).as_deref(), Some("certificate_required"));
 }

@@ -37,12 +37,11 @@ use self::reload::Reload;
 use self::screen::Screen;
 use self::setting::Setting;
 use self::world::Folder;
-use crate::output::Output;
+use crate::exit::Exit;
+use crate::output::{Output, print_json};
 
 /// The shell's convention for a program that a Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
-/// Bad input.
-const INVALID: u8 = 3;
 
 /// See services call each other through sidecars: calls allowed and refused, and a policy edit
 #[derive(Debug, clap::Args)]
@@ -74,33 +73,36 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode
     let programs = Programs::find(arguments.binaries.as_deref())?;
     let folder = Folder::create()?;
     let mut processes = Processes::default();
-    let outcome = {
-        let performance = perform(&arguments, output, &folder, &programs, &mut processes);
-        tokio::select! {
-            outcome = performance => outcome,
-            () = ending.asked() => Ok(ExitCode::from(INTERRUPTED)),
-        }
+    let performance = perform(&arguments, output.is_json(), &folder, &programs, &mut processes);
+    let outcome = tokio::select! {
+        outcome = performance => Some(outcome),
+        () = ending.asked() => None,
     };
+    match &outcome {
+        Some(Ok(_)) if arguments.keep => ending.asked().await,
+        Some(Err(_)) => Screen::progress(&processes.logs()),
+        Some(Ok(_)) | None => {}
+    }
     processes.stop().await;
     folder.remove()?;
-    outcome
+    outcome.unwrap_or_else(|| Ok(ExitCode::from(INTERRUPTED)))
 }
 
-/// Starts everything, makes the calls, applies the edit. With `--keep` it ends only by being dropped.
+/// Starts everything, makes the calls, applies the edit.
 async fn perform(
     arguments: &Arguments,
-    output: Output,
+    json: bool,
     folder: &Folder,
     programs: &Programs,
     processes: &mut Processes,
 ) -> Result<ExitCode> {
     let start = Instant::now();
-    let screen = Screen::new(output.is_json());
+    let screen = Screen::new(json);
     let reasons = match Reasons::read(&folder.path("source")) {
         Ok(reasons) => reasons,
         Err(error) => {
             Screen::progress(&format!("{error:#}"));
-            return Ok(ExitCode::from(INVALID));
+            return Ok(Exit::Invalid.into());
         }
     };
     let setting = setting::start(folder, programs, processes).await?;
@@ -115,7 +117,7 @@ async fn perform(
         if rows.is_empty() {
             screen.note("caller", &caller(&row, &setting).await?);
         }
-        explain(&screen, &reasons, planned, &row)?;
+        tell(&screen, &reasons, planned, &row)?;
         rows.push(row);
     }
     let places = (folder, &setting.places);
@@ -129,31 +131,27 @@ async fn perform(
         some => format!("{some} of {} calls were not decided as expected", rows.len()),
     });
     ending::try_next(&screen, arguments.keep.then_some((folder, setting.operator.admin)));
-    if output.is_json() {
+    if json {
         let millis = u64::try_from(start.elapsed().as_millis())?;
-        println!("{}", serde_json::to_string(&Report { calls: rows, reload, ok, millis })?);
+        print_json(&Report { calls: rows, reload, ok, millis })?;
     }
     if arguments.keep {
         ending::keep(&screen, folder, &setting)?;
-        std::future::pending::<()>().await;
     }
-    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ok { Exit::Success.into() } else { Exit::Failure.into() })
 }
 
 /// What is to be said of a row: why, what would allow it, and whether it is what was expected.
-fn explain(screen: &Screen, reasons: &Reasons, planned: &Planned, row: &Row) -> Result<()> {
-    let identity = match planned.from {
-        From::Web => "spiffe://cluster.local/ns/shop/sa/web",
-        From::Report => "spiffe://cluster.local/ns/shop/sa/report",
-        From::Stranger(stranger) => {
-            screen.note("why", &format!("{}: {}", row.status, row.rule));
-            screen.note("missing", stranger.missing());
-            if let Some(difference) = row.difference() {
-                screen.wrong(&difference);
-            }
-            return Ok(());
-        }
-    };
+fn tell(screen: &Screen, reasons: &Reasons, planned: &Planned, row: &Row) -> Result<()> {
+    if !planned.shows.is_empty() {
+        screen.note("shows", planned.shows);
+    }
+    if let From::Stranger(stranger) = planned.from {
+        screen.note("why", &format!("{}; what the sidecar noted: {}", row.status, row.rule));
+        screen.note("missing", stranger.missing());
+    }
+    tell_difference(screen, row);
+    let Some(identity) = planned.from.identity() else { return Ok(()) };
     let why = reasons.of(identity, planned.to, planned.call)?;
     if row.decision == "deny" || row.rule.contains("would be") {
         screen.note("why", &why.reason);
@@ -161,13 +159,16 @@ fn explain(screen: &Screen, reasons: &Reasons, planned: &Planned, row: &Row) -> 
             screen.note("to allow", allow);
         }
     }
-    if let Some(difference) = row.difference() {
-        screen.wrong(&difference);
-    }
     if why.permitted != (row.decision == "allow") {
         screen.wrong("`bailiwick can` and the sidecar do not agree on this call");
     }
     Ok(())
+}
+
+fn tell_difference(screen: &Screen, row: &Row) {
+    if let Some(difference) = row.difference() {
+        screen.wrong(&difference);
+    }
 }
 
 /// The caller's proven identity and what is left of its certificate.

@@ -11,7 +11,7 @@ pub(crate) fn frame(diagnostic: &Diagnostic, text: Option<&str>) -> String {
         Severity::Warning => "warning",
     };
     let mut out = format!("{word}[{}]: {}\n", diagnostic.code, diagnostic.message);
-    let place = diagnostic.location.span.zip(text).and_then(|((start, end), text)| Place::find(text, start, end));
+    let place = Place::of(diagnostic, text);
     let margin = place.as_ref().map_or(1, |place| place.line.to_string().len());
     let blank = " ".repeat(margin);
     // Writing to a String cannot fail; the results are dropped for that reason.
@@ -35,14 +35,21 @@ pub(crate) fn frame(diagnostic: &Diagnostic, text: Option<&str>) -> String {
     out
 }
 
-struct Place<'a> {
-    line: usize,
-    column: usize,
+/// A place in a text. Line and column count from 1, the column in characters.
+pub(super) struct Place<'a> {
+    pub(super) line: usize,
+    pub(super) column: usize,
     width: usize,
     text: &'a str,
 }
 
 impl<'a> Place<'a> {
+    /// The place that a message is about.
+    pub(super) fn of(diagnostic: &Diagnostic, text: Option<&'a str>) -> Option<Self> {
+        let (start, end) = diagnostic.location.span?;
+        Self::find(text?, start, end)
+    }
+
     fn find(text: &'a str, start: usize, end: usize) -> Option<Self> {
         let before = text.get(..start)?;
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

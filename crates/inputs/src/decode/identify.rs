@@ -77,6 +77,7 @@ fn read(reader: &mut Reader, root: &At<'_>, inherited: Option<&(String, String)>
         reader.problem(codes::UNIDENTIFIED, root, message, help);
         return None;
     }
+    refuse_repeated(reader, root)?;
     let has_neither = root.node.get("apiVersion").is_none() && root.node.get("kind").is_none();
     let (api_version, kind) = match inherited {
         Some((api_version, kind)) if has_neither => (api_version.clone(), kind.clone()),
@@ -87,13 +88,27 @@ fn read(reader: &mut Reader, root: &At<'_>, inherited: Option<&(String, String)>
         return ours(reader, root, version, &kind);
     }
     refuse_near_miss(reader, root, group, &kind)?;
+    // A `List` of no `items` is one all the same: they may be misspelt, and hide policies.
     if let Some(item) = kind.strip_suffix("List")
-        && root.node.get("items").is_some()
+        && (root.node.get("items").is_some() || (group.is_empty() && item.is_empty()))
     {
         let inherited = (!item.is_empty()).then(|| (api_version.clone(), item.to_owned()));
         return Some(Identity::List(inherited));
     }
     Some(ManifestKind::find(group, &kind).map_or(Identity::Unrelated(kind), Identity::Manifest))
+}
+
+/// FAIL-CLOSED: of two kinds one could be unrelated and the other a policy.
+fn refuse_repeated(reader: &mut Reader, root: &At<'_>) -> Option<()> {
+    let repeated = root.node.mapping().map(|mapping| mapping.repeated.as_slice()).unwrap_or_default();
+    let Some(twice) = repeated.iter().find(|twice| matches!(twice.key.as_str(), "apiVersion" | "kind"))
+    else {
+        return Some(());
+    };
+    let message = format!("`{}` occurs twice", twice.key);
+    let help = Some("keep one: nobody can tell what the document is".to_owned());
+    reader.tell(codes::REPEATED_FIELD, (&FieldPath::root().field(&twice.key), twice.again), message, help);
+    None
 }
 
 fn word(reader: &mut Reader, root: &At<'_>, name: &str) -> Option<String> {
@@ -149,7 +164,7 @@ fn ours(reader: &mut Reader, root: &At<'_>, version: &str, kind: &str) -> Option
 /// FAIL-CLOSED: a misspelt group would make a Policy an unrelated document, skipped without a word.
 fn refuse_near_miss(reader: &mut Reader, root: &At<'_>, group: &str, kind: &str) -> Option<()> {
     let ours = ObjectKind::ALL.iter().any(|known| known.as_str() == kind);
-    let near = group.len() <= 32 && edit_distance(&group.to_lowercase(), GROUP) <= 2;
+    let near = group.len() <= 32 && edit_distance(&group.to_lowercase(), GROUP) <= 3;
     if near || (group.is_empty() && ours) {
         let message = match group {
             "" => format!("`{kind}` has no API group"),

@@ -45,8 +45,8 @@ pub(crate) fn read(reader: &mut Reader, root: &At<'_>, kind: ObjectKind) -> Opti
         reader.wrong_type(&metadata, "an object");
         return None;
     }
-    let sound = !ambiguous(reader, root, &["apiVersion", "kind", "metadata"])
-        && !ambiguous(reader, &metadata, &["name", "namespace"]);
+    let sound =
+        !ambiguous(reader, root, &["metadata"]) && !ambiguous(reader, &metadata, &["name", "namespace"]);
     let name = name(reader, &metadata);
     let namespace = if kind.namespaced() { namespace(reader, &metadata, kind) } else { Some(String::new()) };
     let (name, namespace) = (name?, namespace?);

@@ -2,59 +2,11 @@
 
 use std::sync::Arc;
 
-use bailiwick_policy::Methods;
+use bailiwick_policy::{Methods, registered_methods, registered_variant};
 
 use super::reader::{At, Reader, shorten};
 use crate::codes;
 use crate::suggest::did_you_mean;
-
-/// The IANA registry of HTTP methods (RFC 9110, section 16.1), without the reserved `*` and `PRI`.
-const REGISTERED: [&str; 38] = [
-    "ACL",
-    "BASELINE-CONTROL",
-    "BIND",
-    "CHECKIN",
-    "CHECKOUT",
-    "CONNECT",
-    "COPY",
-    "DELETE",
-    "GET",
-    "HEAD",
-    "LABEL",
-    "LINK",
-    "LOCK",
-    "MERGE",
-    "MKACTIVITY",
-    "MKCALENDAR",
-    "MKCOL",
-    "MKREDIRECTREF",
-    "MKWORKSPACE",
-    "MOVE",
-    "OPTIONS",
-    "ORDERPATCH",
-    "PATCH",
-    "POST",
-    "PROPFIND",
-    "PROPPATCH",
-    "PUT",
-    "QUERY",
-    "REBIND",
-    "REPORT",
-    "SEARCH",
-    "TRACE",
-    "UNBIND",
-    "UNCHECKOUT",
-    "UNLINK",
-    "UNLOCK",
-    "UPDATE",
-    "VERSION-CONTROL",
-];
-
-/// The registered HTTP methods: a call with another case variant of one is answered 400.
-#[must_use]
-pub const fn registered_methods() -> &'static [&'static str] {
-    &REGISTERED
-}
 
 /// A set of HTTP methods, or `"*"`.
 pub(crate) fn http_methods(reader: &mut Reader, at: &At<'_>) -> Option<Methods> {
@@ -101,8 +53,7 @@ fn http_method(reader: &mut Reader, at: &At<'_>) -> Option<Arc<str>> {
         reader.problem(codes::METHOD, at, message, Some(help.to_owned()));
         return None;
     }
-    let variant = REGISTERED.iter().find(|known| **known != text && known.eq_ignore_ascii_case(text));
-    if let Some(known) = variant {
+    if let Some(known) = registered_variant(text) {
         let message = format!("`{text}` can never match: methods are case-sensitive");
         reader.problem(codes::METHOD, at, message, Some(format!("did you mean `{known}`?")));
         return None;
@@ -110,7 +61,7 @@ fn http_method(reader: &mut Reader, at: &At<'_>) -> Option<Arc<str>> {
     // `**` and `GET*` are tokens, and surely no methods.
     if text != "*" && text.contains('*') {
         let message = format!("`{text}` is not a method: `*` stands alone");
-        let near = did_you_mean(REGISTERED, text).unwrap_or("*");
+        let near = did_you_mean(registered_methods().iter().copied(), text).unwrap_or("*");
         reader.problem(codes::METHOD, at, message, Some(format!("did you mean `{near}`?")));
         return None;
     }

@@ -215,3 +215,6 @@ impl Session {
 fn plain(text: &str) -> String {
     text.chars().take(LONGEST_REASON).flat_map(char::escape_debug).collect()
 }
+
+#[cfg(test)]
+mod tests;

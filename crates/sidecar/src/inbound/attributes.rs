@@ -3,7 +3,7 @@
 //! INVARIANT: no field made here is an identity, and what is made here is what is forwarded: the canonical path, one
 //! host, a method that is spelt one way.
 
-use bailiwick_policy::{CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host};
+use bailiwick_policy::{CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host, registered_variant};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version, request::Parts};
 
@@ -151,61 +151,11 @@ fn check_version(version: Version) -> Result<(), BadRequest> {
     if version == Version::HTTP_11 || version == Version::HTTP_2 { Ok(()) } else { Err(BadRequest::Version) }
 }
 
-/// The registered methods (IANA HTTP method registry) that a backend may fold to upper case.
-const REGISTERED: [&str; 40] = [
-    "ACL",
-    "BASELINE-CONTROL",
-    "BIND",
-    "CHECKIN",
-    "CHECKOUT",
-    "CONNECT",
-    "COPY",
-    "DELETE",
-    "GET",
-    "HEAD",
-    "LABEL",
-    "LINK",
-    "LOCK",
-    "MERGE",
-    "MKACTIVITY",
-    "MKCALENDAR",
-    "MKCOL",
-    "MKREDIRECTREF",
-    "MKWORKSPACE",
-    "MOVE",
-    "OPTIONS",
-    "ORDERPATCH",
-    "PATCH",
-    "POST",
-    "PRI",
-    "PROPFIND",
-    "PROPPATCH",
-    "PUT",
-    "QUERY",
-    "REBIND",
-    "REPORT",
-    "SEARCH",
-    "TRACE",
-    "UNBIND",
-    "UNCHECKOUT",
-    "UNLINK",
-    "UNLOCK",
-    "UPDATE",
-    "UPDATEREDIRECTREF",
-    "VERSION-CONTROL",
-];
-
 fn check_method(method: &Method) -> Result<(), BadRequest> {
     if method == Method::CONNECT {
         return Err(BadRequest::Connect);
     }
-    let text = method.as_str();
-    // The common case is decided without looking at the table.
-    if matches!(text, "GET" | "POST" | "PUT" | "DELETE" | "HEAD" | "OPTIONS" | "PATCH") {
-        return Ok(());
-    }
-    let another_case = |name: &str| text.eq_ignore_ascii_case(name) && text != name;
-    if REGISTERED.iter().any(|name| another_case(name)) { Err(BadRequest::MethodCase) } else { Ok(()) }
+    if registered_variant(method.as_str()).is_some() { Err(BadRequest::MethodCase) } else { Ok(()) }
 }
 
 fn read_target(parts: &Parts) -> Result<Target, BadRequest> {

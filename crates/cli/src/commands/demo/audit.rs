@@ -69,13 +69,14 @@ impl Event {
         self.source.get("identity").and_then(serde_json::Value::as_str)
     }
 
-    /// True for a call that was decided, or a caller that was not believed.
-    pub(super) fn is_of_a_call(&self) -> bool {
-        match self.event.as_str() {
-            "authorization" => self.outcome != "cut",
-            "authentication" => self.outcome == "rejected",
-            _ => false,
-        }
+    /// True for the decision on a call that began.
+    pub(super) fn is_decision(&self) -> bool {
+        self.event == "authorization" && self.outcome != "cut"
+    }
+
+    /// True for a caller that was not believed.
+    pub(super) fn is_rejection(&self) -> bool {
+        self.event == "authentication" && self.outcome == "rejected"
     }
 
     /// True for a call in flight that was cut.
@@ -123,7 +124,9 @@ impl AuditLog {
         let failed = || format!("the audit log `{}` cannot be read", self.path.display());
         let mut file = File::open(&self.path).with_context(failed)?;
         let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(self.read)).and_then(|_| file.read_to_end(&mut bytes)).with_context(failed)?;
+        file.seek(SeekFrom::Start(self.read))
+            .and_then(|_| file.read_to_end(&mut bytes))
+            .with_context(failed)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let text = bytes.get(..whole).unwrap_or_default();
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

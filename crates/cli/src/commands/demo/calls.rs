@@ -134,12 +134,12 @@ impl<'a> Stage<'a> {
         self.row(planned, answer.status, answer.decision).await
     }
 
-    /// Calls are made one after the other, so the next event of a call is this call's. Where the answer names the
-    /// decision, that is the event.
+    /// Where the answer names the decision, that is the event. Else it is the next one that fits: calls are made one
+    /// after the other.
     async fn row(&mut self, planned: &Planned, status: String, decision: Option<String>) -> Result<Row> {
         let fits = |event: &Event| match &decision {
             Some(id) => event.decision_id.as_ref() == Some(id),
-            None => event.is_of_a_call(),
+            None => is_of(event, planned),
         };
         let event = self.log_of(planned.to).next(fits).await.with_context(|| title(planned))?;
         Ok(Row::new(planned, status, &event))
@@ -173,6 +173,19 @@ impl<'a> Stage<'a> {
             }
         };
         Ok((answer.status, answer.decision))
+    }
+}
+
+/// True for the event of a decision on such a call, or of a caller that is not believed where that is expected.
+fn is_of(event: &Event, planned: &Planned) -> bool {
+    let path = match planned.call {
+        Call::Http { path, .. } => Some(path.to_owned()),
+        Call::Grpc { .. } => Some(format!("/{}", planned.call.path())),
+        Call::Tcp => None,
+    };
+    match planned.from.identity() {
+        Some(id) => event.is_decision() && event.path == path && event.identity() == Some(id),
+        None => event.is_rejection() || event.is_decision(),
     }
 }
 

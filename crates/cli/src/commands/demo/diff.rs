@@ -24,7 +24,8 @@ pub(super) fn unified(name: &str, before: &str, after: &str) -> String {
     while let Some(first) = changed.get(start) {
         // Changes whose contexts touch are one hunk.
         let mut last = start;
-        while changed.get(last + 1).zip(changed.get(last)).is_some_and(|(next, at)| next - at <= 2 * CONTEXT) {
+        while changed.get(last + 1).zip(changed.get(last)).is_some_and(|(next, at)| next - at <= 2 * CONTEXT)
+        {
             last += 1;
         }
         let end = changed.get(last).map_or(*first, |at| at + CONTEXT + 1).min(edits.len());
@@ -57,7 +58,9 @@ fn hunk(out: &mut String, edits: &[Edit<'_>], from: usize, to: usize) {
 fn edits<'a>(before: &[&'a str], after: &[&'a str]) -> Vec<Edit<'a>> {
     let width = after.len() + 1;
     let mut longest = vec![0_usize; (before.len() + 1) * width];
-    let at = |longest: &[usize], row: usize, column: usize| longest.get(row * width + column).copied().unwrap_or(0);
+    let at = |longest: &[usize], row: usize, column: usize| {
+        longest.get(row * width + column).copied().unwrap_or(0)
+    };
     for (row, old) in before.iter().enumerate().rev() {
         for (column, new) in after.iter().enumerate().rev() {
             let length = if old == new {
@@ -77,7 +80,9 @@ fn edits<'a>(before: &[&'a str], after: &[&'a str]) -> Vec<Edit<'a>> {
                 edits.push(Edit::Same(old));
                 (row, column) = (row + 1, column + 1);
             }
-            (Some(old), new) if new.is_none() || at(&longest, row + 1, column) >= at(&longest, row, column + 1) => {
+            (Some(old), new)
+                if new.is_none() || at(&longest, row + 1, column) >= at(&longest, row, column + 1) =>
+            {
                 edits.push(Edit::Removed(old));
                 row += 1;
             }
@@ -98,7 +103,8 @@ mod tests {
     fn a_diff_reads_as_that_of_the_usual_tool() {
         let before = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n";
         let after = "a\nb\nX\nd\ne\nf\ng\nh\nj\nk\n";
-        let expected = "--- f\n+++ f\n@@ -1,5 +1,5 @@\n a\n b\n-c\n+X\n d\n e\n@@ -7,4 +7,4 @@\n g\n h\n-i\n j\n+k\n";
+        let expected =
+            "--- f\n+++ f\n@@ -1,5 +1,5 @@\n a\n b\n-c\n+X\n d\n e\n@@ -7,4 +7,4 @@\n g\n h\n-i\n j\n+k\n";
         assert_eq!(unified("f", before, after), expected);
         assert_eq!(unified("f", before, before), "");
     }

@@ -9,11 +9,13 @@ use serde::Deserialize;
 use super::http::get;
 
 /// Where the operator listens, as it says itself when it serves.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct ControlPlane {
     pub(super) identity: SocketAddr,
     pub(super) configuration: SocketAddr,
     pub(super) admin: SocketAddr,
+    /// The identity that it proves to its sidecars.
+    pub(super) operator: String,
 }
 
 impl ControlPlane {

@@ -10,6 +10,15 @@ pub(super) struct Planned {
     pub(super) to: To,
     pub(super) call: Call,
     pub(super) expected: Expected,
+    /// What the row is there to show, where that is not plain.
+    pub(super) shows: &'static str,
+}
+
+impl Planned {
+    const fn showing(mut self, shows: &'static str) -> Self {
+        self.shows = shows;
+        self
+    }
 }
 
 /// Who calls.
@@ -54,6 +63,15 @@ pub(super) struct Expected {
 }
 
 impl From {
+    /// The identity that the caller proves, if it is believed.
+    pub(super) const fn identity(self) -> Option<&'static str> {
+        match self {
+            Self::Web => Some("spiffe://cluster.local/ns/shop/sa/web"),
+            Self::Report => Some("spiffe://cluster.local/ns/shop/sa/report"),
+            Self::Stranger(_) => None,
+        }
+    }
+
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Web => "shop/web",
@@ -126,15 +144,27 @@ const fn http(
     decision: &'static str,
     rule: &'static str,
 ) -> Planned {
-    Planned { from, to: To::Orders, call: Call::Http { method, path }, expected: expected(status, decision, rule) }
+    Planned {
+        from,
+        to: To::Orders,
+        call: Call::Http { method, path },
+        expected: expected(status, decision, rule),
+        shows: "",
+    }
 }
 
 const fn grpc(method: &'static str, expected: Expected) -> Planned {
-    Planned { from: From::Web, to: To::Orders, call: Call::Grpc { service: ORDERS, method }, expected }
+    Planned {
+        from: From::Web,
+        to: To::Orders,
+        call: Call::Grpc { service: ORDERS, method },
+        expected,
+        shows: "",
+    }
 }
 
 const fn tcp(from: From, expected: Expected) -> Planned {
-    Planned { from, to: To::Orders, call: Call::Tcp, expected }
+    Planned { from, to: To::Orders, call: Call::Tcp, expected, shows: "" }
 }
 
 const fn stranger(stranger: Stranger, status: &'static str, reason: &'static str) -> Planned {
@@ -147,12 +177,15 @@ pub(super) const AFTER_EDIT: Planned = http(From::Web, ("GET", "/orders/1"), "40
 /// The calls, in their order.
 pub(super) const CALLS: [Planned; 16] = [
     http(From::Web, ("GET", "/orders/1"), "200", "allow", WEB_READS),
-    http(From::Web, ("GET", "/health"), "200", "allow", WEB_READS),
+    http(From::Web, ("GET", "/health"), "200", "allow", WEB_READS)
+        .showing("a Role inherited: order-reader inherits health-reader"),
     http(From::Web, ("DELETE", "/orders/1"), "403", "deny", DEFAULT),
     http(From::Web, ("GET", "/orders/1/invoice"), "403", "deny", DEFAULT),
     http(From::Report, ("GET", "/orders/1"), "403", "deny", DEFAULT),
-    http(From::Web, ("GET", "/orders/secret"), "403", "deny", NO_SECRETS),
-    http(From::Web, ("GET", "/admin/users"), "403", "deny", NO_ADMIN),
+    http(From::Web, ("GET", "/orders/secret"), "403", "deny", NO_SECRETS)
+        .showing("a Deny over an Allow: order-reader has /orders/{id}"),
+    http(From::Web, ("GET", "/admin/users"), "403", "deny", NO_ADMIN)
+        .showing("a ClusterPolicy over an Allow: order-reader has /admin/**"),
     stranger(Stranger::NoCertificate, "alert certificate_required", "no-certificate"),
     stranger(Stranger::ForeignAuthority, "alert unknown_ca", "untrusted-chain"),
     stranger(Stranger::Expired, "alert certificate_expired", "expired"),
@@ -166,5 +199,6 @@ pub(super) const CALLS: [Planned; 16] = [
         to: To::Legacy,
         call: Call::Http { method: "GET", path: "/reports" },
         expected: expected("200", "allow", "audit-namespace (would be deny: default)"),
+        shows: "a namespace in authorization audit: forwarded, and reported",
     },
 ];

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Lines of a log that an error shows.
-const TAIL: usize = 15;
+const TAIL: usize = 8;
 
 const OPERATOR: &str = "bailiwick-operator";
 const SIDECAR: &str = "bailiwick-sidecar";
@@ -33,7 +33,8 @@ impl Programs {
         let folder = match folder {
             Some(folder) => folder.to_owned(),
             None => {
-                let own = std::env::current_exe().context("this program's own path is not known; use --binaries")?;
+                let own = std::env::current_exe()
+                    .context("this program's own path is not known; use --binaries")?;
                 own.parent().map(Path::to_owned).unwrap_or_default()
             }
         };
@@ -66,7 +67,13 @@ struct Running {
 
 impl Processes {
     /// Starts a program; what it prints goes to `log`.
-    pub(super) fn start(&mut self, name: &str, program: &Path, arguments: &[String], log: PathBuf) -> Result<()> {
+    pub(super) fn start(
+        &mut self,
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        log: PathBuf,
+    ) -> Result<()> {
         let opened = || -> std::io::Result<Child> {
             let output = File::create(&log)?;
             let mut command = Command::new(program);
@@ -89,8 +96,12 @@ impl Processes {
     /// Waits until `ready` says so.
     ///
     /// # Errors
-    /// When a process ends, or it takes too long; with the last lines of the logs.
-    pub(super) async fn wait_for<F: Future<Output = bool>>(&mut self, what: &str, ready: impl Fn() -> F) -> Result<()> {
+    /// When a process ends, or it takes too long.
+    pub(super) async fn wait_for<F: Future<Output = bool>>(
+        &mut self,
+        what: &str,
+        ready: impl Fn() -> F,
+    ) -> Result<()> {
         let start = Instant::now();
         loop {
             if ready().await {
@@ -98,19 +109,23 @@ impl Processes {
             }
             for running in &mut self.running {
                 if let Some(status) = running.child.try_wait()? {
-                    bail!("{} ended: {}\n{}", running.name, ended(status), tail(&running.log));
+                    bail!("{} ended: {}", running.name, ended(status));
                 }
             }
             if start.elapsed() > READY_WITHIN {
-                let logs: Vec<String> = self
-                    .running
-                    .iter()
-                    .map(|running| format!("--- the log of {}:\n{}", running.name, tail(&running.log)))
-                    .collect();
-                bail!("{what} is not ready after {} s\n{}", READY_WITHIN.as_secs(), logs.join("\n"));
+                bail!("{what} is not ready after {} s", READY_WITHIN.as_secs());
             }
             sleep(POLL).await;
         }
+    }
+
+    /// The last lines of every log that has any.
+    pub(super) fn logs(&self) -> String {
+        let logs = self.running.iter().filter_map(|running| {
+            let tail = tail(&running.log);
+            (!tail.is_empty()).then(|| format!("--- the end of the log of {}:\n{tail}", running.name))
+        });
+        logs.collect::<Vec<_>>().join("\n")
     }
 
     /// Ends everything and waits until it is gone.
@@ -132,6 +147,6 @@ fn ended(status: ExitStatus) -> String {
 fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    let kept: Vec<String> = lines.iter().skip(lines.len().saturating_sub(TAIL)).map(|line| format!("  {line}")).collect();
-    if kept.is_empty() { "  (its log is empty)".to_owned() } else { kept.join("\n") }
+    let kept = lines.iter().skip(lines.len().saturating_sub(TAIL));
+    kept.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }

@@ -8,8 +8,8 @@ use bailiwick_compile::{CallShape, Compiled, RefusedCall, Severity, World, compi
 use bailiwick_identity::Port;
 use bailiwick_inputs::Folder;
 use bailiwick_policy::{
-    Call, Caller, CanonicalPath, Explanation, HttpCall, Hypothesis, Outcome, RequestTarget, Snapshot, SnapshotId,
-    WorkloadKey, explain,
+    Call, Caller, CanonicalPath, Explanation, HttpCall, Hypothesis, Outcome, RequestTarget, Snapshot,
+    SnapshotId, WorkloadKey, explain,
 };
 
 use super::plan;
@@ -45,7 +45,9 @@ impl Reasons {
             .iter()
             .chain(&compiled.diagnostics)
             .filter(|diagnostic| diagnostic.severity == Severity::Error)
-            .map(|diagnostic| format!("{} [{}]: {}", diagnostic.location.file, diagnostic.code, diagnostic.message))
+            .map(|diagnostic| {
+                format!("{} [{}]: {}", diagnostic.location.file, diagnostic.code, diagnostic.message)
+            })
             .collect();
         if !mistakes.is_empty() {
             bail!("the folder is broken:\n{}", mistakes.join("\n"));
@@ -106,5 +108,50 @@ fn sentence(explanation: &Explanation) -> String {
     match &explanation.nearest {
         Some(nearest) => format!("{text};\n{nearest}"),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::demo::edit::edited;
+    use crate::commands::demo::plan::{AFTER_EDIT, CALLS};
+    use crate::commands::demo::world::{self, POLICIES};
+
+    #[test]
+    fn what_is_expected_of_the_calls_is_what_the_evaluator_says() {
+        let folder = world::Folder::create().unwrap();
+        let reasons = Reasons::read(&folder.path("source")).unwrap();
+        assert!(CALLS.len() >= 14);
+        for planned in &CALLS {
+            let Some(identity) = planned.from.identity() else {
+                assert_eq!(planned.expected.decision, "unauthenticated");
+                continue;
+            };
+            let why = reasons.of(identity, planned.to, planned.call).unwrap();
+            let title = format!("{planned:?}: {why:?}");
+            assert_eq!(why.permitted, planned.expected.decision == "allow", "{title}");
+            let refused = !why.permitted || planned.expected.rule.contains("would be");
+            assert_eq!(why.allow.is_some(), refused, "each denial says what would allow it: {title}");
+        }
+    }
+
+    #[test]
+    fn the_edit_refuses_the_call_that_was_allowed() {
+        let folder = world::Folder::create().unwrap();
+        let [first, ..] = &CALLS;
+        let identity = first.from.identity().unwrap();
+        assert_eq!((first.call, first.from), (AFTER_EDIT.call, AFTER_EDIT.from));
+        folder.write("source/policies.yaml", &edited(POLICIES).unwrap()).unwrap();
+        let reasons = Reasons::read(&folder.path("source")).unwrap();
+        assert!(!reasons.of(identity, AFTER_EDIT.to, AFTER_EDIT.call).unwrap().permitted);
+    }
+
+    #[test]
+    fn a_broken_folder_is_refused_with_its_mistake() {
+        let folder = world::Folder::create().unwrap();
+        folder.write("source/policies.yaml", &POLICIES.replace("rules:", "rulez:")).unwrap();
+        let error = Reasons::read(&folder.path("source")).unwrap_err().to_string();
+        assert!(error.contains("policies.yaml") && error.contains("rulez"), "{error}");
     }
 }

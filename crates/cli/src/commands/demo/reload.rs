@@ -13,9 +13,11 @@ use super::edit::edited;
 use super::http::KeptAlive;
 use super::operator::{ControlPlane, Status};
 use super::plan::{AFTER_EDIT, CALLS};
+use super::reasons::Reasons;
 use super::screen::Screen;
 use super::sessions::Session;
 use super::world::{Folder, POLICIES, Places};
+use super::{tell, tell_difference};
 
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
@@ -74,7 +76,9 @@ pub(super) async fn reload(
     let [first, ..] = &CALLS;
     screen.note("open", "shop/web: an HTTP/1.1 connection, kept alive, with its first call:");
     let row = stage.call_on(&mut open.kept_alive, first).await?;
-    show(screen, row, rows);
+    screen.row(&row);
+    tell_difference(screen, &row);
+    rows.push(row);
 
     let after = edited(POLICIES)?;
     screen.line("");
@@ -97,10 +101,15 @@ pub(super) async fn reload(
     screen.note("next", "the next call on the same connection is decided by it:");
     let events = cuts(stage, open.web.len()).await?;
     let row = stage.call_on(&mut open.kept_alive, &AFTER_EDIT).await?;
-    show(screen, row, rows);
+    screen.row(&row);
+    tell(screen, &Reasons::read(&folder.path("source"))?, &AFTER_EDIT, &row)?;
+    rows.push(row);
     verify(&mut open, since, &events, &mut reload).await?;
     for cut in &reload.cut {
-        screen.note("cut", &format!("{}: {}, {} ms after the file was written", cut.from, cut.what, cut.millis));
+        screen.note(
+            "cut",
+            &format!("{}: {}, {} ms after the file was written", cut.from, cut.what, cut.millis),
+        );
     }
     for kept in &reload.kept {
         screen.note("goes on", &format!("{}: {}", kept.from, kept.what));
@@ -123,14 +132,6 @@ async fn open(places: &Places) -> Result<Open> {
         ],
         kept_alive: KeptAlive::open(web).await?,
     })
-}
-
-fn show(screen: &Screen, row: Row, rows: &mut Vec<Row>) {
-    screen.row(&row);
-    if let Some(difference) = row.difference() {
-        screen.wrong(&difference);
-    }
-    rows.push(row);
 }
 
 /// Waits until a later publication than `version` is acknowledged by everybody whom it concerns.

@@ -1,8 +1,9 @@
 //! What people see: rows as they happen, a little color on a terminal.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use super::calls::Row;
+use crate::output::{complain, print};
 
 /// Widths of all columns but the last.
 const WIDTHS: [usize; 5] = [15, 13, 28, 18, 16];
@@ -32,9 +33,9 @@ impl Screen {
     /// One line. Nobody there to read it is no reason to end: the exit code still counts.
     pub(super) fn line(&self, text: &str) {
         if self.to_stderr {
-            drop(writeln!(io::stderr().lock(), "{text}"));
+            complain(&format!("{text}\n"));
         } else {
-            drop(writeln!(io::stdout().lock(), "{text}"));
+            drop(print(&format!("{text}\n")));
         }
     }
 
@@ -46,7 +47,7 @@ impl Screen {
 
     /// What goes on, on standard error, so that it is never mistaken for the result.
     pub(super) fn progress(text: &str) {
-        drop(writeln!(io::stderr().lock(), "{text}"));
+        complain(&format!("{text}\n"));
     }
 
     /// The names of the columns.

@@ -49,7 +49,8 @@ impl Session {
     pub(super) async fn websocket(from: &'static str, address: SocketAddr) -> Result<Self> {
         let stream = http::connect(address).await?;
         let opening = timeout(WITHIN, client_async("ws://orders.shop/live/socket", stream)).await;
-        let (mut socket, _) = opening.context("the WebSocket does not open")?.context("the WebSocket was refused")?;
+        let (mut socket, _) =
+            opening.context("the WebSocket does not open")?.context("the WebSocket was refused")?;
         Self::watched(from, "WebSocket", |state| async move {
             loop {
                 if socket.send(Message::text("ping")).await.is_err() {
@@ -131,7 +132,8 @@ impl Session {
     async fn beats_after(&mut self, beats: u64) -> Result<()> {
         let Self { from, what, .. } = *self;
         let seen = self.state.wait_for(|state| state.beats > beats || state.ended.is_some());
-        let state = *timeout(BEAT_WITHIN, seen).await.with_context(|| format!("{from}'s {what} stands still"))??;
+        let state =
+            *timeout(BEAT_WITHIN, seen).await.with_context(|| format!("{from}'s {what} stands still"))??;
         if state.ended.is_some() {
             bail!("{from}'s {what} ended");
         }

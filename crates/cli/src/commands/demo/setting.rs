@@ -21,7 +21,11 @@ pub(super) struct Setting {
 }
 
 /// Starts the services, the operator and the sidecars, and waits until each is ready.
-pub(super) async fn start(folder: &Folder, programs: &Programs, processes: &mut Processes) -> Result<Setting> {
+pub(super) async fn start(
+    folder: &Folder,
+    programs: &Programs,
+    processes: &mut Processes,
+) -> Result<Setting> {
     let mut ports = Ports::default();
     let places = Places::take(&mut ports)?;
     folder.write("addresses.yaml", &addresses(&places))?;

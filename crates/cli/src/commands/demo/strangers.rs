@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use bailiwick_authn::{ClientTls, CredentialStore, Credentials, TrustStore, alert_received, bundle_from_pem, connect};
+use bailiwick_authn::{
+    ClientTls, CredentialStore, Credentials, TrustStore, alert_received, bundle_from_pem, connect,
+};
 use bailiwick_ca::{Authority, Own};
 use bailiwick_identity::{SpiffeId, TrustDomain};
 use tokio::io::AsyncReadExt as _;
@@ -44,11 +46,15 @@ impl Stranger {
     /// What it would need to be believed.
     pub(super) const fn missing(self) -> &'static str {
         match self {
-            Self::NoCertificate => "a certificate of this mesh; a workload's sidecar gets one from the operator",
+            Self::NoCertificate => {
+                "a certificate of this mesh; a workload's sidecar gets one from the operator"
+            }
             Self::ForeignAuthority => {
                 "a certificate that the mesh's own root signed; a name on it proves nothing without that"
             }
-            Self::Expired => "a certificate that is still valid; a sidecar renews its own at half of its life",
+            Self::Expired => {
+                "a certificate that is still valid; a sidecar renews its own at half of its life"
+            }
             Self::Plaintext => "TLS: the port is Strict, so it takes calls between sidecars only",
         }
     }

@@ -21,9 +21,6 @@ const MANIFESTS: [(&str, &str); 4] = [
     ("guardrails.yaml", include_str!("../../../../../examples/shop/guardrails.yaml")),
 ];
 
-/// The identity that the operator proves to its sidecars.
-const OPERATOR: &str = "spiffe://cluster.local/ns/bailiwick-system/sa/bailiwick-operator";
-
 /// The folder, removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -111,7 +108,9 @@ impl Place {
     /// Where the application reaches a Service.
     pub(super) fn way_to(&self, service: &str) -> Result<SocketAddr> {
         let found = self.outbound.iter().find(|outbound| outbound.service == service);
-        found.map(|outbound| outbound.listen).with_context(|| format!("{} has no way to {service}", self.workload))
+        found
+            .map(|outbound| outbound.listen)
+            .with_context(|| format!("{} has no way to {service}", self.workload))
     }
 
     /// Where the sidecar listens for a container port, and where the application does.
@@ -169,7 +168,7 @@ pub(super) fn addresses(places: &Places) -> String {
         let mut ports = String::new();
         for inbound in &place.inbound {
             let (port, listen) = (inbound.port, inbound.listen);
-                    ports.push_str(&format!("  - {{port: {port}, address: \"{listen}\"}}\n"));
+            ports.push_str(&format!("  - {{port: {port}, address: \"{listen}\"}}\n"));
         }
         text.push_str(&format!("- workload: {}\n  ports:\n{ports}", place.workload));
     }
@@ -182,10 +181,11 @@ pub(super) fn sidecar(place: &Place, folder: &Folder, control: &ControlPlane) ->
     let quoted = |path: PathBuf| serde_json::Value::from(path.display().to_string()).to_string();
     let name = place.file_name();
     let mut text = format!(
-        "workload: {}\ncontrol:\n  identity: \"{}\"\n  configuration: \"{}\"\n  operator: {OPERATOR}\n  tokenFile: {}\n  bundleFile: {}\n",
+        "workload: {}\ncontrol:\n  identity: \"{}\"\n  configuration: \"{}\"\n  operator: {}\n  tokenFile: {}\n  bundleFile: {}\n",
         place.workload,
         control.identity,
         control.configuration,
+        control.operator,
         quoted(folder.path(&format!("state/tokens/{name}.token"))),
         quoted(folder.path("state/bundle.pem")),
     );

@@ -100,6 +100,9 @@ fn what_cannot_be_identified_is_unreadable() {
         (format!("{good}kind: Role\n"), codes::REPEATED_FIELD),
         (good.replace("metadata: {name: x, namespace: shop}", "metadata: 1"), codes::WRONG_TYPE),
         ("a: [\n".to_owned(), codes::MALFORMED),
+        ("apiVersion: v1\nkind: ConfigMap\nkind: Policy\n".to_owned(), codes::REPEATED_FIELD),
+        ("apiVersion: v1\nkind: List\nitmes: []\n".to_owned(), codes::UNIDENTIFIED),
+        (good.replace("bailiwick.dev", "bailiwick.io"), codes::UNIDENTIFIED),
         ("apiVersion: v1\nkind: List\nitems: {}\n".to_owned(), codes::UNIDENTIFIED),
     ] {
         let contents = contents(&text);

@@ -1,0 +1,10 @@
+//! One file a command.
+
+pub(crate) mod can;
+pub(crate) mod completions;
+pub(crate) mod crds;
+pub(crate) mod demo;
+pub(crate) mod messages;
+pub(crate) mod status;
+pub(crate) mod validate;
+pub(crate) mod version;
