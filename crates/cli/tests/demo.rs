@@ -1,6 +1,6 @@
 //! The demonstration as a user runs it: every call as expected, an edit that is enforced, and nothing left behind.
 //! The operator, the sidecar and the service must be built: `cargo build --bins`.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+#![expect(clippy::unwrap_used, reason = "test code: a failure is the report")]
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -12,7 +12,11 @@ use tempfile::TempDir;
 /// The demonstration, in a temporary folder that the test can look at afterwards.
 fn demo(folder: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
-    command.arg("demo").args(arguments).env("TMPDIR", folder.path()).env("BAILIWICK_SIDECAR_THREADS", "nonsense");
+    command
+        .arg("demo")
+        .args(arguments)
+        .env("TMPDIR", folder.path())
+        .env("BAILIWICK_SIDECAR_THREADS", "nonsense");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

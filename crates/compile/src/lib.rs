@@ -21,12 +21,12 @@ pub mod codes;
 mod compiler;
 mod components;
 mod diagnostics;
+mod did_you_mean;
 mod facts;
 mod head;
 mod link;
 mod lower;
 mod mesh;
-mod nearest;
 mod outcomes;
 mod output;
 mod protocols;
@@ -44,6 +44,7 @@ mod world;
 pub use codes::CodeInfo;
 pub use compiler::{Compiler, compile};
 pub use diagnostics::{Code, Diagnostic, FieldPath, ObjectKey, ObjectKind, Severity, SourceLocation};
+pub use did_you_mean::{did_you_mean, edit_distance};
 pub use output::{Backend, Compiled, MeshSettings, ObjectOutcome, Route, WorkloadConfig};
 pub use spec::{
     AuthenticationSpec, ClusterPolicySpec, LabelSelector, MtlsSpec, NamespaceMatch, PolicySpec, Reference,

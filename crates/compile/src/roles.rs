@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bailiwick_policy::Permission;
 
 use crate::components::components;
+use crate::did_you_mean::did_you_mean;
 use crate::head::{Head, by_key, duplicate, spec_field, with_help};
-use crate::nearest::nearest;
 use crate::seen::Seen;
 use crate::{Code, Decoded, Diagnostic, FieldPath, ObjectKey, Reference, RoleSpec, World, check, codes};
 
@@ -321,7 +321,7 @@ impl<'a> Roles<'a> {
         if code != codes::ROLE_MISSING {
             return with_help(diagnostic, format!("mend Role `{namespace}/{}`", reference.name));
         }
-        let near = nearest(self.names(namespace), &reference.name);
+        let near = did_you_mean(self.names(namespace), &reference.name);
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => {

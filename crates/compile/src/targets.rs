@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bailiwick_identity::{Namespace, Port};
 use bailiwick_policy::PortSelection;
 
+use crate::did_you_mean::did_you_mean;
 use crate::facts::{Facts, NamespaceIndex, ServiceIndex, WorkloadIndex};
 use crate::head::{Head, spec_field, with_help};
-use crate::nearest::nearest;
 use crate::{Diagnostic, Service, Target, TargetKind, TargetPort, Workload, codes};
 
 /// What an object selects, and what its targets lead to.
@@ -88,7 +88,7 @@ impl Place<'_> {
         let Some(found) = namespace.services.get(name) else {
             let message =
                 format!("Service `{name}` does not exist in the namespace, so the target selects nothing");
-            let near = nearest(namespace.services.keys().copied(), name);
+            let near = did_you_mean(namespace.services.keys().copied(), name);
             let help = near.map_or_else(
                 || "correct the name, or select by `kind: Pod`".to_owned(),
                 |near| format!("did you mean `{near}`?"),
@@ -157,7 +157,8 @@ impl Place<'_> {
             ),
             TargetKind::ServiceAccount(account) => {
                 let accounts = namespaces.iter().flat_map(|namespace| namespace.accounts());
-                let help = nearest(accounts, account.as_str()).map(|near| format!("did you mean `{near}`?"));
+                let help =
+                    did_you_mean(accounts, account.as_str()).map(|near| format!("did you mean `{near}`?"));
                 (path.field("name"), format!("no workload runs as service account `{account}`"), help)
             }
         };

@@ -22,10 +22,9 @@ mod contents;
 mod decode;
 mod document;
 mod folder;
-mod suggest;
 mod workloads;
 
 pub use api_objects::{ApiObjects, CLUSTER, decode_api_object};
+pub use bailiwick_compile::did_you_mean;
 pub use decode::{DecodedObject, KnownFields, known_fields};
 pub use folder::{Folder, FolderSource, Reading, Sources, read_bytes, read_paths};
-pub use suggest::{did_you_mean, edit_distance};

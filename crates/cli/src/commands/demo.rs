@@ -80,7 +80,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode
     };
     match &outcome {
         Some(Ok(_)) if arguments.keep => ending.asked().await,
-        Some(Err(_)) => Screen::progress(&processes.logs()),
+        Some(Err(_)) => processes.show_logs(),
         Some(Ok(_)) | None => {}
     }
     processes.stop().await;

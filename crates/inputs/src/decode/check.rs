@@ -6,7 +6,7 @@ use super::reader::{At, Reader, shorten};
 use super::shape::{Content, Shape};
 use crate::codes;
 use crate::document::{FaultKind, Node, faults as find_faults};
-use crate::suggest::did_you_mean;
+use bailiwick_compile::did_you_mean;
 
 /// Fields of every object.
 const ROOT_FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];

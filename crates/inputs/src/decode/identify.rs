@@ -7,7 +7,7 @@ use bailiwick_compile::{Code, Diagnostic, FieldPath, ObjectKind};
 use super::reader::{At, Reader, shorten};
 use crate::codes;
 use crate::document::Node;
-use crate::suggest::{did_you_mean, edit_distance};
+use bailiwick_compile::{did_you_mean, edit_distance};
 
 const GROUP: &str = "bailiwick.dev";
 const VERSION: &str = "v1alpha1";

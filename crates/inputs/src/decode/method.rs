@@ -6,7 +6,7 @@ use bailiwick_policy::{Methods, registered_methods, registered_variant};
 
 use super::reader::{At, Reader, shorten};
 use crate::codes;
-use crate::suggest::did_you_mean;
+use bailiwick_compile::did_you_mean;
 
 /// A set of HTTP methods, or `"*"`.
 pub(crate) fn http_methods(reader: &mut Reader, at: &At<'_>) -> Option<Methods> {

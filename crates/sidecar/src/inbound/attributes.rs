@@ -3,7 +3,9 @@
 //! INVARIANT: no field made here is an identity, and what is made here is what is forwarded: the canonical path, one
 //! host, a method that is spelt one way.
 
-use bailiwick_policy::{CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host, registered_variant};
+use bailiwick_policy::{
+    CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host, registered_variant,
+};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version, request::Parts};
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 /// A sidecar writes an event before a byte of the call moves, but its writer is a thread of its own.
-const WITHIN: Duration = Duration::from_secs(3);
+const WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 
 /// A line of the log.

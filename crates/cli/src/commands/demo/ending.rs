@@ -1,7 +1,6 @@
 //! What one can do next.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::Result;
 
@@ -53,5 +52,7 @@ fn program() -> String {
         return own.file_name().unwrap_or_default().to_string_lossy().into_owned();
     }
     let here = std::env::current_dir().unwrap_or_default();
-    own.strip_prefix(&here).unwrap_or_else(|_| Path::new(&own)).display().to_string()
+    let shown = own.strip_prefix(&here).unwrap_or(&own).display().to_string();
+    // A shell looks up a name without a slash elsewhere.
+    if shown.contains('/') { shown } else { format!("./{shown}") }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long any one answer may take.
-pub(super) const WITHIN: Duration = Duration::from_secs(5);
+pub(super) const WITHIN: Duration = Duration::from_secs(10);
 const DECISION: &str = "x-bailiwick-decision";
 /// An empty message, length-prefixed (gRPC over HTTP/2).
 const EMPTY_MESSAGE: [u8; 5] = [0; 5];

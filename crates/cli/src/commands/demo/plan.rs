@@ -171,8 +171,13 @@ const fn stranger(stranger: Stranger, status: &'static str, reason: &'static str
     http(From::Stranger(stranger), ("GET", "/orders/1"), status, "unauthenticated", reason)
 }
 
-/// The call that is repeated on one connection after the edit, and what is expected of it then.
-pub(super) const AFTER_EDIT: Planned = http(From::Web, ("GET", "/orders/1"), "403", "deny", DEFAULT);
+/// The calls after the edit, and what is expected of them then. Those over HTTP are made on the connection that the
+/// first call was made on before.
+pub(super) const AFTER_EDIT: [Planned; 3] = [
+    http(From::Web, ("GET", "/orders/1"), "403", "deny", DEFAULT),
+    http(From::Web, ("GET", "/health"), "200", "allow", WEB_READS),
+    tcp(From::Web, expected("closed", "deny", DEFAULT)),
+];
 
 /// The calls, in their order.
 pub(super) const CALLS: [Planned; 16] = [

@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+use super::screen::Screen;
+
 /// How long everything may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
@@ -119,13 +121,14 @@ impl Processes {
         }
     }
 
-    /// The last lines of every log that has any.
-    pub(super) fn logs(&self) -> String {
-        let logs = self.running.iter().filter_map(|running| {
+    /// Shows the last lines of every log that has any.
+    pub(super) fn show_logs(&self) {
+        for running in &self.running {
             let tail = tail(&running.log);
-            (!tail.is_empty()).then(|| format!("--- the end of the log of {}:\n{tail}", running.name))
-        });
-        logs.collect::<Vec<_>>().join("\n")
+            if !tail.is_empty() {
+                Screen::progress(&format!("--- the end of the log of {}:\n{tail}", running.name));
+            }
+        }
     }
 
     /// Ends everything and waits until it is gone.

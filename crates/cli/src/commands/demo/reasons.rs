@@ -137,14 +137,17 @@ mod tests {
     }
 
     #[test]
-    fn the_edit_refuses_the_call_that_was_allowed() {
+    fn the_edit_refuses_what_was_allowed_and_no_more() {
         let folder = world::Folder::create().unwrap();
-        let [first, ..] = &CALLS;
-        let identity = first.from.identity().unwrap();
-        assert_eq!((first.call, first.from), (AFTER_EDIT.call, AFTER_EDIT.from));
         folder.write("source/policies.yaml", &edited(POLICIES).unwrap()).unwrap();
         let reasons = Reasons::read(&folder.path("source")).unwrap();
-        assert!(!reasons.of(identity, AFTER_EDIT.to, AFTER_EDIT.call).unwrap().permitted);
+        for planned in &AFTER_EDIT {
+            let before =
+                CALLS.iter().find(|before| (before.from, before.call) == (planned.from, planned.call));
+            assert_eq!(before.unwrap().expected.decision, "allow", "{planned:?}");
+            let why = reasons.of(planned.from.identity().unwrap(), planned.to, planned.call).unwrap();
+            assert_eq!(why.permitted, planned.expected.decision == "allow", "{planned:?}: {why:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::diff::unified;
 use super::edit::edited;
 use super::http::KeptAlive;
 use super::operator::{ControlPlane, Status};
-use super::plan::{AFTER_EDIT, CALLS};
+use super::plan::{AFTER_EDIT, CALLS, Call};
 use super::reasons::Reasons;
 use super::screen::Screen;
 use super::sessions::Session;
@@ -98,12 +98,18 @@ pub(super) async fn reload(
         bail!("not every sidecar enforces what is published");
     }
 
-    screen.note("next", "the next call on the same connection is decided by it:");
     let events = cuts(stage, open.web.len()).await?;
-    let row = stage.call_on(&mut open.kept_alive, &AFTER_EDIT).await?;
-    screen.row(&row);
-    tell(screen, &Reasons::read(&folder.path("source"))?, &AFTER_EDIT, &row)?;
-    rows.push(row);
+    screen.note("next", "the same HTTP/1.1 connection, and a new TCP connection:");
+    let reasons = Reasons::read(&folder.path("source"))?;
+    for planned in &AFTER_EDIT {
+        let row = match planned.call {
+            Call::Http { .. } => stage.call_on(&mut open.kept_alive, planned).await?,
+            Call::Grpc { .. } | Call::Tcp => stage.call(planned).await?,
+        };
+        screen.row(&row);
+        tell(screen, &reasons, planned, &row)?;
+        rows.push(row);
+    }
     verify(&mut open, since, &events, &mut reload).await?;
     for cut in &reload.cut {
         screen.note(

@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::Message;
 use super::http::{self, WITHIN};
 
 /// How long a cut may take to be seen.
-const CUT_WITHIN: Duration = Duration::from_secs(3);
+const CUT_WITHIN: Duration = Duration::from_secs(10);
 /// A session that goes on must show it this soon.
-const BEAT_WITHIN: Duration = Duration::from_secs(2);
+const BEAT_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A call that is open.

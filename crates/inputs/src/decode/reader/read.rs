@@ -7,7 +7,7 @@ use bailiwick_compile::Code;
 use super::{At, Reader, shorten};
 use crate::codes;
 use crate::document::{Span, Value};
-use crate::suggest::did_you_mean;
+use bailiwick_compile::did_you_mean;
 
 impl Reader {
     /// Tells that the value is not what is expected there.

@@ -7,8 +7,8 @@ const MAXIMUM_CHARACTERS: usize = 64;
 /// characters (at least one), with case ignored first. Of equally near candidates the first one wins.
 ///
 /// ```
-/// assert_eq!(bailiwick_inputs::did_you_mean(["targets", "rules"], "tragets"), Some("targets"));
-/// assert_eq!(bailiwick_inputs::did_you_mean(["targets", "rules"], "banana"), None);
+/// assert_eq!(bailiwick_compile::did_you_mean(["targets", "rules"], "tragets"), Some("targets"));
+/// assert_eq!(bailiwick_compile::did_you_mean(["targets", "rules"], "banana"), None);
 /// ```
 pub fn did_you_mean<'a>(candidates: impl IntoIterator<Item = &'a str>, found: &str) -> Option<&'a str> {
     let wanted: Vec<char> = found.chars().take(MAXIMUM_CHARACTERS + 1).flat_map(char::to_lowercase).collect();
