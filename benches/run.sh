@@ -65,7 +65,8 @@ measure_compile() {
 measure_sidecar() {
   local arguments=(--binaries "$target/release" --output "$tables" --repetitions "$repetitions" --seconds "$seconds")
   if [[ -n $envoy ]]; then arguments+=(--envoy "$envoy"); fi
-  "$target/release/bailiwick-bench" sidecar "${arguments[@]}"
+  # What it writes while it runs goes with our own scratch folder, however it ends.
+  TMPDIR=$tables "$target/release/bailiwick-bench" sidecar "${arguments[@]}"
 }
 
 publish() {

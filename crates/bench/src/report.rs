@@ -145,3 +145,41 @@ fn number(value: u32) -> String {
         Some(_) | None => digits,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: Plan = Plan { repetitions: 3, seconds: 1.5, policies: 10_000 };
+
+    fn sample(user_micros: f64) -> Sample {
+        Sample {
+            user_micros,
+            kernel_micros: 10.0,
+            calls_a_second: 20_000.0,
+            p50_micros: 500.0,
+            p99_micros: 1_500.0,
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_said_and_never_guessed() {
+        assert!(sidecar(&Figures::default(), &PLAN).contains("- Envoy: not measured in this run"));
+        let text = runtime(&Figures::default(), &PLAN);
+        assert!(
+            text.contains("| CPU µs a call, HTTP/1.1 | not measured | not measured | not measured |"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_row_tells_proxy_load_and_the_proxys_own_cpu() {
+        let values = vec![sample(20.0), sample(22.0), sample(21.0)];
+        let of = ((Kind::SIDECAR, 10_000), HttpVersion::Http2);
+        let figures = Figures { saturated: vec![Series { of, values }], ..Figures::default() };
+        let row = "| Bailiwick | 10,000 | HTTP/2, 16 × 10 | 31.0 [30.0–32.0] | 21.0 + 10.0 | 20000 [20000–20000] | \
+                   0.50 [0.50–0.50] | 1.50 [1.50–1.50] |";
+        let text = sidecar(&figures, &PLAN);
+        assert!(text.contains(row), "{text}");
+    }
+}

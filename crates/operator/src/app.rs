@@ -18,6 +18,8 @@ use bailiwick_runtime::metrics::Metrics;
 use bailiwick_runtime::ready::Readiness;
 use bailiwick_wire::{Digest, encode_bundle};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::AuditLog;
 use crate::config::Config;
@@ -61,13 +63,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let shutdown = shutdown_signal().context("signals cannot be caught")?;
-    let mut running = start(config)?;
+    let running = start(config)?;
     let ended = tokio::select! {
         signal = shutdown => {
             tracing::info!(signal = signal.name(), "stopping");
             Ok(())
         }
-        _ = &mut running.dead => Err(anyhow!("the thread that reads and compiles has ended; see the log")),
+        () = running.dead.cancelled() => Err(anyhow!("the thread that reads and compiles has ended; see the log")),
     };
     running.stop().await;
     ended
@@ -77,8 +79,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 struct Running {
     drain: Drain,
     readiness: Readiness,
-    /// Completes if the thread that reads and compiles ends by itself.
-    dead: oneshot::Receiver<()>,
+    /// Cancelled when the thread that reads and compiles has ended, also by a panic.
+    dead: CancellationToken,
     /// That thread ends when this is dropped.
     watching: Sender<()>,
     /// The admin server ends when this is dropped: last of all.
@@ -136,6 +138,10 @@ impl Running {
     async fn stop(self) {
         let _draining = self.readiness.block("draining");
         drop(self.watching);
+        // The state folder is not left to another operator while that thread may still write to it.
+        if timeout(DRAIN_DEADLINE, self.dead.cancelled()).await.is_err() {
+            tracing::warn!("the compile did not end in time");
+        }
         if let Drained::DeadlinePassed { left } = self.drain.drained(DRAIN_DEADLINE).await {
             tracing::warn!(left, "not every stream ended in time");
         }
@@ -225,8 +231,8 @@ impl Operator {
     }
 
     /// Publishes for the first time, and starts the thread that does it again whenever something changes. It ends
-    /// when the first of the two is dropped; the second completes if it ends otherwise.
-    fn watch(&mut self) -> anyhow::Result<(Sender<()>, oneshot::Receiver<()>)> {
+    /// when the first of the two is dropped; the second is cancelled once it has ended.
+    fn watch(&mut self) -> anyhow::Result<(Sender<()>, CancellationToken)> {
         let mut watcher = self.watcher.take().context("the source is watched already")?;
         if !watcher.first() {
             return Err(anyhow!(
@@ -235,9 +241,10 @@ impl Operator {
             ));
         }
         let (stop, stopped): (Sender<()>, Receiver<()>) = channel();
-        let (alive, dead) = oneshot::channel::<()>();
+        let dead = CancellationToken::new();
+        let guard = dead.clone().drop_guard();
         let run = move || {
-            let _alive = alive;
+            let _ended = guard;
             watcher.run(&stopped);
         };
         std::thread::Builder::new().name("pipeline".to_owned()).spawn(run)?;

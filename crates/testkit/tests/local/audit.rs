@@ -114,15 +114,8 @@ fn client_hello(server_name: &[u8]) -> Vec<u8> {
         extension(51, &with_length(&[&[0, 29][..], &with_length(&[9; 32], 2)].concat(), 2)),
     ]
     .concat();
-    let body = [
-        &[3, 3][..],
-        &[7; 32],
-        &[0],
-        &[0, 2, 0x13, 1],
-        &[1, 0],
-        &with_length(&extensions, 2),
-    ]
-    .concat();
+    let body =
+        [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0x13, 1], &[1, 0], &with_length(&extensions, 2)].concat();
     let handshake = [&[1][..], &with_length(&body, 3)].concat();
     [&[22, 3, 1][..], &with_length(&handshake, 2)].concat()
 }
@@ -153,7 +146,9 @@ async fn c5_nothing_that_a_caller_sends_breaks_a_line_or_speaks_to_a_terminal() 
             assert!(matches!(answer.status, 400 | 403), "{name:?}: {answer:?}");
         }
     }
-    for name in [&b"a\nINJECTED"[..], b"\x1b[31mINJECTED", b"\"INJECTED\":\"", b"\xff\x9bINJECTED", &[b'a'; 300]] {
+    for name in
+        [&b"a\nINJECTED"[..], b"\x1b[31mINJECTED", b"\"INJECTED\":\"", b"\xff\x9bINJECTED", &[b'a'; 300]]
+    {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(&client_hello(name)).await.unwrap();
         let mut answer = Vec::new();

@@ -2,7 +2,12 @@
 //! under, fed broken files, attacked or drained. Cases are named by their id in the security catalogue.
 //!
 //! Each test has its own loopback address, temporary folder and processes, so all of them run at once.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code: a failure is the report"
+)]
 
 mod application;
 mod client;

@@ -23,7 +23,11 @@ async fn i5_an_edit_is_acknowledged_by_all_and_decides_the_next_call_on_the_same
     let member = Member::enrol(&world, "web").await;
     let mut straight = member.connect(world.place("orders").inbound, "orders").await.unwrap();
     let mut expect = async |path: &str, status: u16| {
-        assert_eq!(through.call("GET", path).await.unwrap().status, status, "{path}, by the caller's sidecar");
+        assert_eq!(
+            through.call("GET", path).await.unwrap().status,
+            status,
+            "{path}, by the caller's sidecar"
+        );
         assert_eq!(straight.call("GET", path).await.unwrap().status, status, "{path}, straight");
     };
     expect("/orders/1", 200).await;
@@ -106,8 +110,8 @@ async fn i6_objects_deleted_and_created_again_under_load_never_give_more_than_be
     let _orders = world.sidecar("orders").await;
     let (web, report) = (Member::enrol(&world, "web").await, Member::enrol(&world, "report").await);
     let stop = Arc::new(AtomicBool::new(false));
-    let sampling = [web, report]
-        .map(|member| tokio::spawn(sample(member, Arc::clone(&world), Arc::clone(&stop))));
+    let sampling =
+        [web, report].map(|member| tokio::spawn(sample(member, Arc::clone(&world), Arc::clone(&stop))));
 
     let pause = || tokio::time::sleep(Duration::from_millis(250));
     for turn in 0..3 {

@@ -39,7 +39,10 @@ async fn h4_only_a_good_token_gets_a_certificate() {
     for csr in [Vec::new(), b"not a request".to_vec(), vec![0x30; 1 << 16]] {
         assert!(stranger.issue(&world, good.clone(), csr).await.is_err());
     }
-    assert!(stranger.issue(&world, good, signing_request(&[]).1).await.is_ok(), "and the good one still works");
+    assert!(
+        stranger.issue(&world, good, signing_request(&[]).1).await.is_ok(),
+        "and the good one still works"
+    );
     assert!(operator.output().contains("token-unknown"), "refusals are recorded\n{}", operator.output());
 }
 
@@ -48,7 +51,12 @@ async fn h5_a_signing_request_contributes_its_key_and_nothing_else() {
     let world = World::new();
     let _operator = world.operator().await;
     let stranger = Member::stranger(&world);
-    for names in [&[ORDERS][..], &[WEB, ORDERS], &["spiffe://other.example/ns/shop/sa/web"], &["https://evil.example/"]] {
+    for names in [
+        &[ORDERS][..],
+        &[WEB, ORDERS],
+        &["spiffe://other.example/ns/shop/sa/web"],
+        &["https://evil.example/"],
+    ] {
         let (key, request) = signing_request(names);
         // Either nothing at all, or exactly what the token stands for.
         if let Ok(issued) = stranger.issue(&world, token(&world, "web"), request).await {

@@ -183,7 +183,10 @@ impl World {
     fn config(&self, place: &Place) -> String {
         let name = place.workload.replace('/', ".");
         let way = if place.callee {
-            format!("inbound: [{{listen: \"{}\", port: 8080, forward: \"{}\"}}]", place.inbound, place.forward)
+            format!(
+                "inbound: [{{listen: \"{}\", port: 8080, forward: \"{}\"}}]",
+                place.inbound, place.forward
+            )
         } else {
             format!("outbound: [{{listen: \"{}\", service: \"shop/orders:8080\"}}]", place.outbound)
         };
@@ -274,8 +277,10 @@ impl World {
     pub(crate) async fn is_enforced_by(&self, sidecars: usize) -> bool {
         let status = self.status().await;
         let workloads = status["workloads"].as_array().cloned().unwrap_or_default();
-        let all: Vec<Value> =
-            workloads.iter().flat_map(|workload| workload["sidecars"].as_array().cloned().unwrap_or_default()).collect();
+        let all: Vec<Value> = workloads
+            .iter()
+            .flat_map(|workload| workload["sidecars"].as_array().cloned().unwrap_or_default())
+            .collect();
         all.len() == sidecars && all.iter().all(|sidecar| sidecar["current"] == true)
     }
 
@@ -294,7 +299,8 @@ impl World {
     pub(crate) fn audit(&self, name: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.audit_file(self.place(name))).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| text.split_at(end).0);
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        let parse =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         whole.lines().map(parse).collect()
     }
 

@@ -80,15 +80,8 @@ impl Question<'_> {
         };
         let mut answer = self.authorize(&snapshot, &caller, read.as_ref());
         self.add_notes(&mut answer, trust, &caller, &seen);
-        if let Seen::Tcp { http: true } = seen
-            && answer.verdict == Verdict::Allow
-            && snapshot.has_http_deny(self.to.port)
-        {
-            answer.verdict = Verdict::Deny;
-            answer.reason = format!(
-                "port {} is handled as TCP and a Deny of HTTP or gRPC calls selects it, so HTTP is closed there",
-                self.to.port
-            );
+        if let Seen::Tcp { http: true } = seen {
+            self.opaque_http(&snapshot, &mut answer);
         }
         Ok(answer)
     }
@@ -226,6 +219,22 @@ impl Question<'_> {
         answer.allow = self.suggest(&explanation, caller, read);
         answer.trace = Some(TraceView::all(snapshot, &explanation));
         answer
+    }
+
+    /// An HTTP request on a port that is handled as TCP: nothing in it can be seen to.
+    fn opaque_http(&self, snapshot: &Snapshot, answer: &mut Answer) {
+        if answer.verdict == Verdict::Allow && snapshot.has_http_deny(self.to.port) {
+            answer.verdict = Verdict::Deny;
+            answer.rule = None;
+            answer.rules.clear();
+            answer.reason = format!(
+                "port {} is handled as TCP and a Deny of HTTP or gRPC calls selects it, so HTTP is closed there",
+                self.to.port
+            );
+        }
+        if answer.verdict != Verdict::Allow {
+            "connection closed".clone_into(&mut answer.status);
+        }
     }
 
     /// The YAML that would allow what is, or with nothing in audit would be, refused.

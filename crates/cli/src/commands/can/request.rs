@@ -4,16 +4,12 @@
 //! the same.
 
 use bailiwick_identity::Port;
-use bailiwick_inputs::registered_methods;
-use bailiwick_policy::{CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host};
+use bailiwick_policy::{CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host, registered_variant};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Arguments;
 use super::mistake::Mistake;
-
-/// Registered methods that nobody would list in a policy, and case variants of which are refused all the same.
-const RESERVED: [&str; 2] = ["PRI", "UPDATEREDIRECTREF"];
 
 /// What would be sent.
 #[derive(Debug, Clone)]
@@ -247,9 +243,7 @@ fn check_method(method: &str) -> Result<(), BadRequest> {
         return Err(BadRequest::Connect);
     }
     Method::from_bytes(method.as_bytes()).map_err(|_| BadRequest::Method)?;
-    let another_case = |name: &&str| method.eq_ignore_ascii_case(name) && method != *name;
-    let variant = registered_methods().iter().chain(&RESERVED).any(another_case);
-    if variant { Err(BadRequest::MethodCase) } else { Ok(()) }
+    if registered_variant(method).is_some() { Err(BadRequest::MethodCase) } else { Ok(()) }
 }
 
 impl Read {

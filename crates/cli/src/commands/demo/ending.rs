@@ -17,7 +17,7 @@ pub(super) fn try_next(screen: &Screen, running: Option<(&Folder, SocketAddr)>) 
     let (folder, last) = match running {
         Some((folder, admin)) => {
             let source = folder.path("source").display().to_string();
-            (source, format!("{program} status --operator {admin}"))
+            (source, format!("{program} status --operator http://{admin}"))
         }
         None => (EXAMPLE.to_owned(), format!("{program} demo --keep")),
     };

@@ -94,8 +94,8 @@ impl Reasons {
     fn allow(&self, refused: &RefusedCall<'_>) -> Option<String> {
         let suggestion = suggest_allow(&self.world, &self.compiled, refused)?;
         Some(match suggestion.document {
-            Some(document) => format!("{} (new):\n{document}", suggestion.object),
-            None => format!("{} {}:\n{}", suggestion.object, suggestion.field, suggestion.line),
+            Some(document) => format!("apply this {}:\n{document}", suggestion.object),
+            None => format!("add to {} of {}:\n{}", suggestion.field, suggestion.object, suggestion.line),
         })
     }
 }
