@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bailiwick_compile::{Compiled, Diagnostic, Severity, World, compile};
-use bailiwick_inputs::{Sources, read_paths};
+use bailiwick_inputs::{Reading, Sources, read_paths};
 
 use crate::render;
 
@@ -23,7 +23,11 @@ pub(crate) struct Folder {
 impl Folder {
     /// Reads and compiles.
     pub(crate) fn read(paths: &[PathBuf]) -> Self {
-        let mut reading = read_paths(paths);
+        Self::of(read_paths(paths))
+    }
+
+    /// Compiles what was read.
+    pub(crate) fn of(mut reading: Reading) -> Self {
         let compiled = compile(&reading.world);
         let messages = reading.messages(&compiled.diagnostics);
         Self {

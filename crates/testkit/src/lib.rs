@@ -6,10 +6,12 @@
 //! ```text
 //!  TestAuthority --issue / issue_flawed(Flaw)--> TestCredentials { chain, key }   (for authn::Credentials)
 //!  peer("spiffe://…"), subject("spiffe://…"), unproven_subject(reason)            (for policy tests)
+//!  vectors::load() --compile--> Asked --engine--> Observed                         (one corpus, many engines)
 //! ```
 
 mod ca;
 mod subject;
+pub mod vectors;
 
 pub use ca::{Flaw, TestAuthority, TestCredentials, Validity};
 pub use subject::{leaf, peer, spiffe_id, subject, unproven_subject};

@@ -112,17 +112,17 @@ async fn perform(
     screen.line("");
     screen.header();
     for planned in &CALLS {
-        let row = stage.call(planned).await?;
+        let mut row = stage.call(planned).await?;
         screen.row(&row);
         if rows.is_empty() {
             screen.note("caller", &caller(&row, &setting).await?);
         }
-        tell(&screen, &reasons, planned, &row)?;
+        tell(&screen, &reasons, planned, &mut row)?;
         rows.push(row);
     }
     let places = (folder, &setting.places);
     let reload = reload::reload(&mut stage, places, &setting.operator, &screen, &mut rows).await?;
-    let unexpected = rows.iter().filter(|row| row.difference().is_some()).count();
+    let unexpected = rows.iter().filter(|row| !row.as_expected).count();
     let ok = unexpected == 0;
     let seconds = start.elapsed().as_secs_f64();
     screen.line("");
@@ -142,7 +142,7 @@ async fn perform(
 }
 
 /// What is to be said of a row: why, what would allow it, and whether it is what was expected.
-fn tell(screen: &Screen, reasons: &Reasons, planned: &Planned, row: &Row) -> Result<()> {
+fn tell(screen: &Screen, reasons: &Reasons, planned: &Planned, row: &mut Row) -> Result<()> {
     if !planned.shows.is_empty() {
         screen.note("shows", planned.shows);
     }
@@ -160,13 +160,15 @@ fn tell(screen: &Screen, reasons: &Reasons, planned: &Planned, row: &Row) -> Res
         }
     }
     if why.permitted != (row.decision == "allow") {
+        row.as_expected = false;
         screen.wrong("`bailiwick can` and the sidecar do not agree on this call");
     }
     Ok(())
 }
 
-fn tell_difference(screen: &Screen, row: &Row) {
+fn tell_difference(screen: &Screen, row: &mut Row) {
     if let Some(difference) = row.difference() {
+        row.as_expected = false;
         screen.wrong(&difference);
     }
 }

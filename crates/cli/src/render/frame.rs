@@ -1,7 +1,5 @@
 //! A message with the line that it is about, a caret under the place, and what to do.
 
-use std::fmt::Write as _;
-
 use bailiwick_compile::{Diagnostic, Severity};
 
 /// Renders one message. `text` is the file that it points into, if that is at hand.
@@ -14,24 +12,18 @@ pub(crate) fn frame(diagnostic: &Diagnostic, text: Option<&str>) -> String {
     let place = Place::of(diagnostic, text);
     let margin = place.as_ref().map_or(1, |place| place.line.to_string().len());
     let blank = " ".repeat(margin);
-    // Writing to a String cannot fail; the results are dropped for that reason.
-    let written = match &place {
-        Some(place) => place.write(&mut out, &diagnostic.location.file, &blank),
-        None => writeln!(out, "{blank}--> {}", diagnostic.location.file),
-    };
-    let written = written.and_then(|()| {
+    match &place {
+        Some(place) => place.push(&mut out, &diagnostic.location.file, &blank),
+        None => out.push_str(&format!("{blank}--> {}\n", diagnostic.location.file)),
+    }
+    if let Some(object) = &diagnostic.object {
         let field = diagnostic.field.as_str();
-        match &diagnostic.object {
-            Some(object) if field.is_empty() => writeln!(out, "{blank} = in {object}"),
-            Some(object) => writeln!(out, "{blank} = in {object}, at `{field}`"),
-            None => Ok(()),
-        }
-    });
-    let written = written.and_then(|()| match &diagnostic.help {
-        Some(help) => writeln!(out, "{blank} = help: {help}"),
-        None => Ok(()),
-    });
-    drop(written);
+        let at = if field.is_empty() { String::new() } else { format!(", at `{field}`") };
+        out.push_str(&format!("{blank} = in {object}{at}\n"));
+    }
+    if let Some(help) = &diagnostic.help {
+        out.push_str(&format!("{blank} = help: {help}\n"));
+    }
     out
 }
 
@@ -64,14 +56,14 @@ impl<'a> Place<'a> {
         })
     }
 
-    fn write(&self, out: &mut String, file: &str, blank: &str) -> std::fmt::Result {
+    fn push(&self, out: &mut String, file: &str, blank: &str) {
         let Self { line, column, width, text } = self;
         // A tab is one column of text and many of a screen.
         let text = text.replace('\t', " ");
-        writeln!(out, "{blank}--> {file}:{line}:{column}")?;
-        writeln!(out, "{blank} |")?;
-        writeln!(out, "{line} | {text}")?;
-        writeln!(out, "{blank} | {}{}", " ".repeat(column - 1), "^".repeat(*width))
+        let (before, caret) = (" ".repeat(column - 1), "^".repeat(*width));
+        out.push_str(&format!(
+            "{blank}--> {file}:{line}:{column}\n{blank} |\n{line} | {text}\n{blank} | {before}{caret}\n"
+        ));
     }
 }
 

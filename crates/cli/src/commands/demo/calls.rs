@@ -31,6 +31,8 @@ pub(super) struct Row {
     pub(super) identity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision_id: Option<String>,
+    /// False once anything of it was found to be otherwise.
+    pub(super) as_expected: bool,
 }
 
 impl Row {
@@ -49,6 +51,7 @@ impl Row {
             rule: rule(event),
             identity: event.identity().map(str::to_owned),
             decision_id: event.decision_id.clone(),
+            as_expected: true,
         }
     }
 

@@ -75,9 +75,9 @@ pub(super) async fn reload(
     }
     let [first, ..] = &CALLS;
     screen.note("open", "shop/web: an HTTP/1.1 connection, kept alive, with its first call:");
-    let row = stage.call_on(&mut open.kept_alive, first).await?;
+    let mut row = stage.call_on(&mut open.kept_alive, first).await?;
     screen.row(&row);
-    tell_difference(screen, &row);
+    tell_difference(screen, &mut row);
     rows.push(row);
 
     let after = edited(POLICIES)?;
@@ -102,12 +102,12 @@ pub(super) async fn reload(
     screen.note("next", "the same HTTP/1.1 connection, and a new TCP connection:");
     let reasons = Reasons::read(&folder.path("source"))?;
     for planned in &AFTER_EDIT {
-        let row = match planned.call {
+        let mut row = match planned.call {
             Call::Http { .. } => stage.call_on(&mut open.kept_alive, planned).await?,
             Call::Grpc { .. } | Call::Tcp => stage.call(planned).await?,
         };
         screen.row(&row);
-        tell(screen, &reasons, planned, &row)?;
+        tell(screen, &reasons, planned, &mut row)?;
         rows.push(row);
     }
     verify(&mut open, since, &events, &mut reload).await?;
