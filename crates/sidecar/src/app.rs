@@ -68,6 +68,7 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
         limits: config.limits.clone(),
         own_listeners: listeners.own(),
         drain: Drain::new(),
+        grace: config.drain.grace,
         readiness,
     });
     gauges::register(&registry, &shared);

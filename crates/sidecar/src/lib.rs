@@ -16,6 +16,7 @@ mod body;
 mod clock;
 mod config;
 mod connections;
+mod drain;
 mod enforcer;
 mod http_settings;
 mod inbound;

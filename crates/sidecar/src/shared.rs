@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_agent::audit::{AuditSink, EventIds};
 use bailiwick_agent::{ConfigStore, Destinations};
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// Gives a watch to each connection. INVARIANT: the shared state itself holds no watch, or a drain would never
     /// complete.
     pub(crate) drain: Drain,
+    /// How long after the drain began callers may still not know of it.
+    pub(crate) grace: Duration,
     /// True once certificate, bundle and first snapshot are there.
     pub(crate) readiness: Readiness,
 }

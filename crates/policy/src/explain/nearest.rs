@@ -159,7 +159,9 @@ fn permission(question: &Question<'_>, row: &Row) -> (u32, Vec<Mismatch>) {
             shared = request(snapshot, row, http, &mut found);
         }
     }
-    let distance = found.iter().map(Mismatch::weight).sum::<u32>();
+    // Who asks for a path has no use for the answer that another port would be open.
+    let elsewhere = if row.kind == RowKind::Tcp && call.http.is_some() { 100 } else { 0 };
+    let distance = found.iter().map(Mismatch::weight).sum::<u32>() + elsewhere;
     (distance.saturating_sub(shared), found)
 }
 

@@ -74,8 +74,10 @@ async fn serve_http(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch) 
     // A client that opens a connection ahead of need may be silent for as long as between two requests.
     let limit = caller.worker.shared.limits.idle;
     let waited = tokio::select! {
+        // What has arrived is a call, and calls are answered.
+        biased;
         detected = tokio::time::timeout(limit, detect(stream)) => detected,
-        () = watch.signaled() => return,
+        () = drain::over(&watch, caller.worker.shared.grace) => return,
     };
     match waited {
         Ok(Ok((Version::Http2, stream))) => serve_http2(stream, caller, watch).await,
@@ -116,18 +118,27 @@ async fn detect(mut stream: Box<dyn Stream>) -> std::io::Result<(Version, Box<dy
     }
 }
 
-/// HTTP/1.1. On a drain what was asked is answered, and the client is told to go elsewhere.
+/// HTTP/1.1. On a drain what is asked is answered, and the client is told to go elsewhere.
 async fn serve_http1(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch) {
     let worker = Arc::clone(&caller.worker);
     let limits = &worker.shared.limits;
     let (stream, timer) = with_head_deadline(stream, limits.request_header);
-    let service = service_fn(move |request| http::serve(Arc::clone(&caller), request));
+    let draining = watch.clone();
+    let service = service_fn(move |request| {
+        let (caller, draining) = (Arc::clone(&caller), draining.clone());
+        async move {
+            let mut answer = http::serve(caller, request).await?;
+            drain::announce(&draining, &mut answer);
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let builder = http_settings::http1_server(limits, timer);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
-        () = watch.signaled() => {
+        () = drain::over(&watch, worker.shared.grace) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -145,6 +156,7 @@ async fn serve_http2(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch)
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = watch.signaled() => {
             connection.as_mut().graceful_shutdown();

@@ -48,6 +48,7 @@ pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc
         limits,
         own_listeners: super::OwnListeners::default(),
         drain: Drain::new(),
+        grace: std::time::Duration::from_millis(200),
         readiness,
     })
 }

@@ -1,0 +1,49 @@
+//! How HTTP/1 connections end on a drain without losing a call: for the time of the grace every answer says
+//! `connection: close`, and only then are idle connections closed. Closing an idle one at once would lose the request
+//! that its client is just sending (RFC 9112, section 9.5).
+
+use std::time::Duration;
+
+use bailiwick_runtime::drain::Watch;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode, Version};
+
+/// Waits until the drain has begun and callers have had the time of the grace to learn of it.
+pub(crate) async fn over(watch: &Watch, grace: Duration) {
+    watch.signaled().await;
+    tokio::time::sleep(grace).await;
+}
+
+/// During a drain, tells the client of an HTTP/1 connection that this answer is the last on it.
+pub(crate) fn announce<B>(watch: &Watch, response: &mut Response<B>) {
+    let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if watch.is_draining() && !upgraded && response.version() != Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_runtime::drain::Drain;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_answer_says_so_and_idle_connections_live_through_the_grace() {
+        let drain = Drain::new();
+        let watch = drain.watch();
+        let mut before = Response::new(());
+        announce(&watch, &mut before);
+        assert!(!before.headers().contains_key(CONNECTION));
+        drain.signal();
+        let begun = tokio::time::Instant::now();
+        over(&watch, Duration::from_secs(1)).await;
+        assert!(begun.elapsed() >= Duration::from_secs(1));
+        let mut after = Response::new(());
+        announce(&watch, &mut after);
+        assert_eq!(after.headers()[CONNECTION], "close");
+        let mut upgraded = Response::builder().status(101).body(()).unwrap();
+        announce(&watch, &mut upgraded);
+        assert!(!upgraded.headers().contains_key(CONNECTION));
+    }
+}
