@@ -17,6 +17,8 @@ const FIRST_LOOK: usize = 2048;
 const LONGEST_LOOK: usize = 64 * 1024;
 /// No method that anybody uses is longer.
 const LONGEST_METHOD: usize = 32;
+/// Whoever sends more blanks than this before a method means to hide it.
+const MOST_BLANKS: usize = 32;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -115,16 +117,28 @@ fn classify_tls(mut bytes: &[u8]) -> Option<FirstBytes> {
     None
 }
 
-/// A method is a token (RFC 9110, section 5.6.2) and a space.
+/// A method is a token (RFC 9110, section 5.6.2) and a blank, after blanks if any.
+///
+/// FAIL-CLOSED: only a space is right, but servers exist that split the request line at any blank, and skip those
+/// before it. What they would execute is for the HTTP parser to refuse, never a TCP call.
 fn classify_http1(bytes: &[u8]) -> Option<FirstBytes> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let method = bytes.iter().take_while(|byte| token(**byte)).count();
-    match bytes.get(method) {
-        Some(b' ') if method > 0 => Some(FirstBytes::Http1),
+    let blanks = bytes.iter().take_while(|byte| is_blank(**byte)).count();
+    if blanks > MOST_BLANKS {
+        return Some(FirstBytes::Http1);
+    }
+    let method = bytes.iter().skip(blanks).take_while(|byte| token(**byte)).count();
+    match bytes.get(blanks + method) {
+        Some(byte) if method > 0 && is_blank(*byte) => Some(FirstBytes::Http1),
         Some(_) => Some(FirstBytes::Other),
         None if method >= LONGEST_METHOD => Some(FirstBytes::Other),
         None => None,
     }
+}
+
+/// What lenient servers split a request line at (Python's `str.split` on ISO 8859-1), line ends aside.
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | 0x1c..=0x1f | 0x85 | 0xa0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Bodies that stream through the sidecar: never collected, ended when their call is cut.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use hyper::body::Incoming;
 
 use crate::inbound::headers::strip_trailers;
 use crate::inbound::upstream::Lease;
-use crate::sessions::{Cut, Registration, Waiter};
+use crate::sessions::{Registration, Waiter};
 
 /// The error type of bodies inside the sidecar.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,17 +21,17 @@ pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 #[error("the call was cut: it is no longer permitted")]
 pub(crate) struct WasCut;
 
-/// A request's body on its way to the application (or, outbound, to the peer).
+/// A request's body on its way to the application. While it lives its call is in flight, even if the answer has ended.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     inner: Incoming,
-    cut: Option<Cut>,
+    registration: Arc<Registration>,
 }
 
 impl RequestBody {
     /// A body that ends with an error when its call is cut.
-    pub(crate) const fn inbound(inner: Incoming, cut: Cut) -> Self {
-        Self { inner, cut: Some(cut) }
+    pub(crate) const fn inbound(inner: Incoming, registration: Arc<Registration>) -> Self {
+        Self { inner, registration }
     }
 }
 
@@ -42,7 +43,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.cut.as_ref().is_some_and(|cut| cut.poll(Waiter::RequestBody, context)) {
+        if self.registration.cut().poll(Waiter::RequestBody, context) {
             return Poll::Ready(Some(Err(Box::new(WasCut))));
         }
         poll_stripped(Pin::new(&mut self.inner), context)
@@ -90,7 +91,7 @@ pub(crate) enum ResponseBody {
 #[derive(Debug)]
 pub(crate) struct Streamed {
     inner: Option<Incoming>,
-    registration: Option<Registration>,
+    registration: Option<Arc<Registration>>,
     grpc: bool,
     lease: Option<Lease>,
     finished: bool,
@@ -101,7 +102,7 @@ impl Streamed {
     /// back when the body was read to its end.
     pub(crate) const fn inbound(
         inner: Incoming,
-        registration: Registration,
+        registration: Arc<Registration>,
         grpc: bool,
         lease: Option<Lease>,
     ) -> Self {

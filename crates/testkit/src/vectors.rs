@@ -81,14 +81,21 @@ pub enum Expect {
     Unavailable,
 }
 
-/// What an engine saw of a call; what is `None` it cannot see.
+/// What an engine saw of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// What became of it.
     pub expect: Expect,
-    /// The first deciding rule, as in [`VectorCall::rule`].
+    /// Why; `None` if the engine cannot see that.
+    pub details: Option<Details>,
+}
+
+/// Why something became of a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// The first deciding rule, as in [`VectorCall::rule`]; `None` if no rule decided.
     pub rule: Option<String>,
-    /// What would become of it with nothing in audit.
+    /// What would become of it with nothing in audit; `None` if nothing is.
     pub would_be: Option<Expect>,
 }
 
@@ -146,15 +153,13 @@ fn difference(call: &VectorCall, observed: &Observed) -> Option<String> {
     if observed.expect != call.expect {
         differences.push(format!("expected {:?}, got {:?}", call.expect, observed.expect));
     }
-    if let (Some(wanted), Some(found)) = (&call.rule, &observed.rule)
-        && wanted != found
-    {
-        differences.push(format!("expected rule `{wanted}`, got `{found}`"));
-    }
-    if let (Some(wanted), Some(found)) = (call.would_be, observed.would_be)
-        && wanted != found
-    {
-        differences.push(format!("expected would-be {wanted:?}, got {found:?}"));
+    if let Some(details) = &observed.details {
+        if call.rule.is_some() && call.rule != details.rule {
+            differences.push(format!("expected rule {:?}, got {:?}", call.rule, details.rule));
+        }
+        if call.would_be.is_some() && call.would_be != details.would_be {
+            differences.push(format!("expected would-be {:?}, got {:?}", call.would_be, details.would_be));
+        }
     }
     (!differences.is_empty()).then(|| differences.join("; "))
 }

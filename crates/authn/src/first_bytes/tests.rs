@@ -9,11 +9,23 @@ fn http1_begins_with_a_token_and_a_space() {
     {
         assert_eq!(classify(text.as_bytes()), Some(FirstBytes::Http1), "{text}");
     }
-    for text in [" GET /", "GET\t/", "\0\0", "GET\0", "{\"a\":1}", "(x) ", "\u{e4} "] {
+    for text in ["\0\0", " \0", "GET\r\n", "\t\u{e4} ", "GET\0", "{\"a\":1}", "(x) ", "\u{e4} "] {
         assert_eq!(classify(text.as_bytes()), Some(FirstBytes::Other), "{text}");
     }
     assert_eq!(classify("A".repeat(31).as_bytes()), None);
     assert_eq!(classify("A".repeat(32).as_bytes()), Some(FirstBytes::Other));
+}
+
+/// Python's `http.server` takes each of these for `GET /admin`.
+#[test]
+fn i3_what_a_lenient_server_takes_for_http_is_never_tcp() {
+    for text in ["GET\t/admin", " GET /admin", "\t GET /admin", "GET\x0b/admin", "GET\x0c/admin", "GET\x1f/admin"] {
+        assert_eq!(classify(text.as_bytes()), Some(FirstBytes::Http1), "{text:?}");
+    }
+    assert_eq!(classify(b"GET\xa0/admin"), Some(FirstBytes::Http1));
+    assert_eq!(classify(b"\x85GET /admin"), Some(FirstBytes::Http1));
+    assert_eq!(classify(" ".repeat(32).as_bytes()), None, "what follows decides");
+    assert_eq!(classify(" ".repeat(33).as_bytes()), Some(FirstBytes::Http1), "nobody hides behind blanks");
 }
 
 #[test]
@@ -38,7 +50,7 @@ fn broken_tls_is_not_the_meshs() {
 proptest! {
     /// More bytes never change an answer, so it does not matter how they were cut on the way.
     #[test]
-    fn an_answer_is_final(text in "[A-Z]{0,6} ?[a-z/ \r\n]{0,20}", cut in any::<prop::sample::Index>()) {
+    fn an_answer_is_final(text in "[ \t]{0,40}[A-Z]{0,6}[ \t]?[a-z/ \r\n]{0,20}", cut in any::<prop::sample::Index>()) {
         let bytes = text.as_bytes();
         let early = classify(&bytes[..cut.index(bytes.len() + 1)]);
         prop_assert!(early.is_none() || early == classify(bytes));

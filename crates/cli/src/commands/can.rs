@@ -8,11 +8,11 @@ mod decide;
 mod mistake;
 mod parties;
 mod request;
+#[cfg(test)]
+mod tests;
 mod text;
 #[cfg(test)]
 mod vectors;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -74,9 +74,8 @@ Examples:
   bailiwick can anonymous GET shop/orders:8080 / -f examples/shop --ip 10.0.0.9 --explain -o json";
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    let parsed: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| "it is not RFC 3339, as in `2026-12-31T00:00:00Z`".to_owned())?;
+    let parsed: jiff::Timestamp =
+        text.parse().map_err(|_| "it is not RFC 3339, as in `2026-12-31T00:00:00Z`".to_owned())?;
     Ok(Timestamp(parsed.as_second()))
 }
 

@@ -28,7 +28,8 @@ Example:
 /// When the operator does not answer, or not as an operator does.
 pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result<Exit> {
     let text = fetch::config(&arguments.operator).await?;
-    let not_an_operator = |source| fetch::FetchError::NotAnOperator { url: arguments.operator.clone(), source };
+    let not_an_operator =
+        |source| fetch::FetchError::NotAnOperator { url: arguments.operator.clone(), source };
     if output.is_json() {
         let value: Value = serde_json::from_str(&text).map_err(not_an_operator)?;
         print_json(&value)?;

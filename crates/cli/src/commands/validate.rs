@@ -66,7 +66,8 @@ fn summary(folder: &Folder) -> String {
     let objects = count(folder.compiled.objects.len(), "object");
     let problems = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
     let skipped: Vec<String> = folder.skipped.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let skipped = if skipped.is_empty() { String::new() } else { format!(" (skipped: {})", skipped.join(", ")) };
+    let skipped =
+        if skipped.is_empty() { String::new() } else { format!(" (skipped: {})", skipped.join(", ")) };
     if errors == 0 {
         let workloads = count(folder.world.workloads.len(), "workload");
         format!("OK: {objects}, {workloads}, {}{skipped}", count(warnings, "warning"))

@@ -17,7 +17,8 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn line<'a>(out: &mut String, widths: &[usize], cells: impl Iterator<Item = &'a str>) {
-    let padded: Vec<String> = widths.iter().zip(cells).map(|(width, cell)| format!("{cell:width$}")).collect();
+    let padded: Vec<String> =
+        widths.iter().zip(cells).map(|(width, cell)| format!("{cell:width$}")).collect();
     out.push_str(padded.join("   ").trim_end());
     out.push('\n');
 }

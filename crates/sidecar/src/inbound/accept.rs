@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bailiwick_agent::Active;
 use bailiwick_agent::audit::ConnectionId;
 use bailiwick_authn::{AuthnError, FirstBytes, ServerTls, accept, peek, unproven};
-use bailiwick_identity::{MtlsMode, Port, PortTrust, Unproven};
+use bailiwick_identity::{MtlsMode, Port, Unproven};
 use bailiwick_policy::{Admission, ConnectionAttributes, PortProtocol, admit, fold};
 use bailiwick_runtime::accept::Acceptor;
 use bailiwick_runtime::drain::Watch;
@@ -77,7 +77,10 @@ impl Listener {
             Ok(Some(served)) => {
                 let peer = served.caller.connection.peer();
                 match peer.map_or(Ok(()), |peer| open.belongs_to(peer.id())) {
-                    Ok(()) => serve(served, watch).await,
+                    Ok(()) => {
+                        served.caller.keep(open);
+                        serve(served, watch).await;
+                    }
                     Err(_) => shared.metrics.connection_refused(Direction::Inbound, "peer-limit"),
                 }
             }
@@ -98,7 +101,7 @@ impl Listener {
         let protocol = active.protocols.get(&self.port).copied().unwrap_or(PortProtocol::Undeclared);
         let plain = |stream, reason| Ok(Some(self.plain(stream, source, id, reason, protocol)));
         match trust.mode {
-            MtlsMode::Strict => self.strict(stream, source, trust, id, protocol).await,
+            MtlsMode::Strict => self.strict(stream, source, active, id, protocol).await,
             MtlsMode::Disabled => plain(stream, Unproven::Disabled),
             MtlsMode::Permissive => {
                 let limit = match protocol {
@@ -106,7 +109,7 @@ impl Listener {
                     PortProtocol::Http | PortProtocol::Undeclared => self.worker.shared.limits.detection,
                 };
                 match peek(&stream, limit).await.map_err(AuthnError::Io)? {
-                    FirstBytes::MeshTls => self.mesh(stream, source, trust, id, protocol).await,
+                    FirstBytes::MeshTls => self.mesh(stream, source, active, id, protocol).await,
                     FirstBytes::OtherTls => {
                         let served = self.plain(stream, source, id, Unproven::ForeignTls, PortProtocol::Tcp);
                         Ok(Some(served))
@@ -127,14 +130,14 @@ impl Listener {
         &self,
         mut stream: TcpStream,
         source: SocketAddr,
-        trust: &PortTrust,
+        active: &Active,
         id: ConnectionId,
         protocol: PortProtocol,
     ) -> Result<Option<Served>, AuthnError> {
         match peek(&stream, self.worker.shared.limits.handshake).await.map_err(AuthnError::Io)? {
             // Without the mesh's protocol name the handshake ends with an alert; `accept` sends it.
             FirstBytes::MeshTls | FirstBytes::OtherTls => {
-                self.mesh(stream, source, trust, id, protocol).await
+                self.mesh(stream, source, active, id, protocol).await
             }
             FirstBytes::Http1 | FirstBytes::Http2 => {
                 record::plaintext_on_strict(&self.worker, id, source, self.port, true);
@@ -155,15 +158,27 @@ impl Listener {
         &self,
         stream: TcpStream,
         source: SocketAddr,
-        trust: &PortTrust,
+        active: &Active,
         id: ConnectionId,
         protocol: PortProtocol,
     ) -> Result<Option<Served>, AuthnError> {
-        let deadline = self.worker.shared.limits.handshake;
-        let accepted = accept(stream, &self.tls, &trust.trust_domains, deadline).await?;
-        self.worker.shared.metrics.handshake_proven(Direction::Inbound);
+        let shared = &self.worker.shared;
+        let believed = shared.trust.current().generation();
+        let domains = &active.trust.port(self.port).trust_domains;
+        let accepted = accept(stream, &self.tls, domains, shared.limits.handshake).await?;
+        let evidence = accepted.evidence.clone();
         let proof = Proof::Peer(accepted.evidence);
         let caller = Arc::new(Caller::new(id, accepted.connection, source, self, proof));
+        // INVARIANT: registered first, then believed by the trust of that moment, so a root or a trust domain that was
+        // withdrawn while the client took its time over the handshake vouches for nobody.
+        let trust = shared.trust.current();
+        let now = shared.config.current().filter(|now| now.generation() != active.generation());
+        if trust.generation() != believed || now.is_some() {
+            let config = now.as_deref().unwrap_or(active);
+            let domains = &config.trust.port(self.port).trust_domains;
+            evidence.still_trusted(&trust, domains, SystemTime::now())?;
+        }
+        shared.metrics.handshake_proven(Direction::Inbound);
         Ok(Some(Served { stream: Box::new(accepted.stream), caller, protocol }))
     }
 

@@ -229,7 +229,8 @@ fn check_framing(parts: &Parts) -> Result<(), BadRequest> {
     if te_is_sound { Ok(()) } else { Err(BadRequest::Framing) }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+/// True for exactly one content type, and that gRPC's.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
         (Some(kind), None) => {

@@ -1,14 +1,15 @@
 //! One inbound connection: who is on it, where it leads, and how its calls are decided.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bailiwick_agent::audit::ConnectionId;
 use bailiwick_identity::{Connection, Port, Subject};
 use bailiwick_policy::{Binding, Call, Decision, RequestAttributes, Snapshot, Timestamp};
 
+use crate::connections::OpenConnection;
 use crate::inbound::accept::Listener;
-use crate::inbound::upstream::Upstream;
+use crate::inbound::upstream::{OwnHttp2, Upstream};
 use crate::sessions::{ConnectionRegistration, Cut, Proof};
 use crate::shared::Worker;
 
@@ -27,6 +28,10 @@ pub(crate) struct Caller {
     pub(crate) worker: Arc<Worker>,
     /// The application.
     pub(crate) upstream: Arc<Upstream>,
+    /// The HTTP/2 connection to the application that this caller has to itself.
+    pub(crate) http2: OwnHttp2,
+    // Counted for as long as anything of the connection lives, what it was upgraded to included.
+    open: OnceLock<OpenConnection>,
     alive: ConnectionRegistration,
     binding: Mutex<Option<Binding>>,
 }
@@ -44,7 +49,24 @@ impl Caller {
         let port = listener.port;
         let alive = worker.sessions.register_connection(proof, port);
         let upstream = Arc::clone(&listener.upstream);
-        Self { id, connection, source, port, worker, upstream, alive, binding: Mutex::default() }
+        Self {
+            id,
+            connection,
+            source,
+            port,
+            worker,
+            upstream,
+            http2: OwnHttp2::default(),
+            open: OnceLock::new(),
+            alive,
+            binding: Mutex::default(),
+        }
+    }
+
+    /// Takes over the connection's place among those that may be open. To be called once.
+    pub(crate) fn keep(&self, open: OpenConnection) {
+        // A second one would be dropped, and the first still counts.
+        drop(self.open.set(open));
     }
 
     /// Told when the peer stops being valid.

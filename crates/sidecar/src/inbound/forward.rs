@@ -42,6 +42,8 @@ pub(crate) async fn forward(
 ) -> Result<Response<ResponseBody>, Unanswered> {
     // One decision, one call.
     drop(permit);
+    // The call lives until both of its directions have ended: an application may answer before it has read everything.
+    let registration = Arc::new(registration);
     let mut request = request;
     let websocket = headers::asks_for_websocket(request.version(), request.headers());
     let client = websocket.then(|| hyper::upgrade::on(&mut request));
@@ -50,7 +52,7 @@ pub(crate) async fn forward(
     parts.uri = forwarded_uri(&parts, attributes)?;
     headers::strip_request(&mut parts.headers, websocket);
     headers::state_caller(&mut parts.headers, &caller.connection, caller.source.ip());
-    let mut upstream_request = Request::new(RequestBody::inbound(body, registration.cut().clone()));
+    let mut upstream_request = Request::new(RequestBody::inbound(body, Arc::clone(&registration)));
     *upstream_request.method_mut() = parts.method;
     *upstream_request.uri_mut() = parts.uri;
     *upstream_request.version_mut() = version;
@@ -80,7 +82,10 @@ struct Exchange {
 
 impl Exchange {
     async fn pooled(caller: &Caller, request: Request<RequestBody>) -> Result<Self, ForwardError> {
-        let (response, lease) = caller.upstream.send(request).await?;
+        let (response, lease) = caller.upstream.send(request, &caller.http2).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ForwardError::UnaskedUpgrade);
+        }
         Ok(Self { response, lease, client: None })
     }
 
@@ -94,7 +99,7 @@ impl Exchange {
         Ok(Self { response, lease: None, client: Some(client) })
     }
 
-    fn relay(self, caller: &Arc<Caller>, registration: Registration, grpc: bool) -> Response<ResponseBody> {
+    fn relay(self, caller: &Arc<Caller>, registration: Arc<Registration>, grpc: bool) -> Response<ResponseBody> {
         let mut response = self.response;
         let becomes_websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match self.client {
@@ -123,7 +128,7 @@ fn relay_upgraded(
     caller: Arc<Caller>,
     client: hyper::upgrade::OnUpgrade,
     application: hyper::upgrade::OnUpgrade,
-    registration: Registration,
+    registration: Arc<Registration>,
 ) {
     tokio::spawn(async move {
         let relayed = async {

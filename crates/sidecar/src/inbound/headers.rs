@@ -29,17 +29,20 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// True for a name that states an identity. `_` counts as `-`: CGI-style backends fold the two.
+/// True for a name that states an identity.
 pub(crate) fn states_identity(name: &HeaderName) -> bool {
-    let same = |wanted: &str, text: &str| {
-        wanted.len() <= text.len()
-            && wanted
-                .bytes()
-                .zip(text.bytes())
-                .all(|(want, found)| want == if found == b'_' { b'-' } else { found })
-    };
     let text = name.as_str();
-    same(PREFIX, text) || IDENTITY.iter().any(|wanted| wanted.len() == text.len() && same(wanted, text))
+    begins(text, PREFIX) || IDENTITY.iter().any(|wanted| reads_as(text, wanted))
+}
+
+/// True if a name begins so. `_` counts as `-`: CGI-style backends fold the two.
+fn begins(text: &str, wanted: &str) -> bool {
+    let folded = text.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    wanted.len() <= text.len() && wanted.bytes().zip(folded).all(|(want, found)| want == found)
+}
+
+fn reads_as(text: &str, wanted: &str) -> bool {
+    wanted.len() == text.len() && begins(text, wanted)
 }
 
 /// True if the request asks to become a WebSocket (RFC 6455, section 4.1): the only upgrade that passes.
@@ -67,15 +70,6 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = String> {
 /// spelling, hop-by-hop headers, and the headers that the client named in `Connection`. Ours are added after this
 /// step, so a client cannot name them there (C2).
 pub(crate) fn strip_request(headers: &mut HeaderMap, websocket: bool) {
-    let named: Vec<String> = connection_tokens(headers)
-        .filter(|token| !matches!(token.as_str(), "close" | "keep-alive" | "upgrade" | "te" | ""))
-        .collect();
-    for name in named {
-        // Framing and addressing are not the client's to remove.
-        if !matches!(name.as_str(), "host" | "content-length" | "transfer-encoding") {
-            headers.remove(name.as_str());
-        }
-    }
     strip_hop_by_hop(headers);
     strip_identity(headers);
     let trailers = headers.get(header::TE).is_some_and(|te| te == "trailers");
@@ -97,8 +91,18 @@ pub(crate) fn strip_identity(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes hop-by-hop headers.
+/// Removes hop-by-hop headers, and those that `Connection` names as such.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<String> = connection_tokens(headers)
+        .filter(|token| !matches!(token.as_str(), "close" | "keep-alive" | "upgrade" | "te" | ""))
+        .collect();
+    for name in named {
+        // INVARIANT: what is matched is what is forwarded. Framing, addressing and what a decision read are not the
+        // sender's to remove.
+        if !matches!(name.as_str(), "host" | "content-length" | "content-type" | "transfer-encoding") {
+            headers.remove(name.as_str());
+        }
+    }
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
@@ -129,7 +133,11 @@ pub(crate) fn state_caller(headers: &mut HeaderMap, connection: &Connection, sou
         }
     }
     chain.push_str(&source.to_string());
-    headers.remove("x_forwarded_for");
+    let others: Vec<HeaderName> =
+        headers.keys().filter(|name| reads_as(name.as_str(), FORWARDED_FOR.as_str())).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
     if let Ok(value) = HeaderValue::from_str(&chain) {
         headers.insert(FORWARDED_FOR, value);
     }
@@ -175,6 +183,17 @@ mod tests {
         ]);
         strip_request(&mut headers, false);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["host"]);
+    }
+
+    #[test]
+    fn c1_no_spelling_of_the_callers_address_passes_but_ours() {
+        for name in ["x_forwarded_for", "x-forwarded_for", "X_Forwarded-For"] {
+            let mut headers = map(&[(name, "10.9.9.9")]);
+            let unproven = Connection::Unproven(bailiwick_identity::Unproven::Plaintext);
+            state_caller(&mut headers, &unproven, IpAddr::from([192, 0, 2, 1]));
+            assert_eq!(headers.len(), 1, "{name}");
+            assert_eq!(headers.get(FORWARDED_FOR).unwrap(), "192.0.2.1");
+        }
     }
 
     #[test]

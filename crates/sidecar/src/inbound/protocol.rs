@@ -1,5 +1,6 @@
 //! What is spoken inside an authenticated connection, and until when it lives.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bailiwick_authn::{FirstBytes, classify};
@@ -9,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use crate::drain;
 use crate::http_settings;
 use crate::inbound::caller::Caller;
 use crate::inbound::http;

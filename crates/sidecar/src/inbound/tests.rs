@@ -1,7 +1,9 @@
 //! The inbound side, in process: real TLS over loopback, real parsers, a real application behind.
 
+mod adversary;
 mod calls;
 mod framing;
 mod http2;
 mod live;
 mod stand;
+mod vectors;

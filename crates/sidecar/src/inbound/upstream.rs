@@ -26,8 +26,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Upstream {
     address: SocketAddr,
     idle: Mutex<Vec<Idle>>,
-    http2: tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>,
 }
+
+/// The HTTP/2 connection of one caller.
+///
+/// INVARIANT: two callers never share one. Streams share a connection's flow control and the application's limit of
+/// streams, so one caller that does not read, or opens too many, would hold up the others (F12).
+#[derive(Debug, Default)]
+pub(crate) struct OwnHttp2(tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>);
 
 #[derive(Debug)]
 struct Idle {
@@ -44,6 +50,9 @@ pub(crate) enum ForwardError {
     /// The connection broke, or what came back is not HTTP.
     #[error("the application did not answer: {0}")]
     Exchange(#[source] hyper::Error),
+    /// It answered 101 to a request that asked for no upgrade: what follows is an answer to nobody (E3).
+    #[error("the application switched to a protocol that nobody asked for")]
+    UnaskedUpgrade,
 }
 
 /// An HTTP/1 connection that one response is still read from.
@@ -66,7 +75,7 @@ impl Lease {
 impl Upstream {
     /// Connections to one address; none is made yet.
     pub(crate) fn new(address: SocketAddr) -> Arc<Self> {
-        Arc::new(Self { address, idle: Mutex::default(), http2: tokio::sync::Mutex::default() })
+        Arc::new(Self { address, idle: Mutex::default() })
     }
 
     /// A plain connection of its own, for bytes and upgrades.
@@ -84,16 +93,17 @@ impl Upstream {
         Ok(stream)
     }
 
-    /// Sends a request with the HTTP version that it came with.
+    /// Sends a request with the HTTP version that it came with; over HTTP/2 on the caller's own connection.
     ///
     /// # Errors
     /// When the application cannot be reached or does not answer.
     pub(crate) async fn send(
         self: &Arc<Self>,
         request: Request<RequestBody>,
+        own: &OwnHttp2,
     ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
         if request.version() == Version::HTTP_2 {
-            let response = self.http2().await?.send_request(request).await.map_err(ForwardError::Exchange)?;
+            let response = self.http2(own).await?.send_request(request).await.map_err(ForwardError::Exchange)?;
             return Ok((response, None));
         }
         let mut request = request;
@@ -147,8 +157,8 @@ impl Upstream {
         Ok(sender)
     }
 
-    async fn http2(&self) -> Result<http2::SendRequest<RequestBody>, ForwardError> {
-        let mut kept = self.http2.lock().await;
+    async fn http2(&self, own: &OwnHttp2) -> Result<http2::SendRequest<RequestBody>, ForwardError> {
+        let mut kept = own.0.lock().await;
         if let Some(sender) = kept.as_ref().filter(|sender| !sender.is_closed()) {
             return Ok(sender.clone());
         }

@@ -1,5 +1,6 @@
 //! From an accepted connection of the application to what it speaks.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bailiwick_authn::{FirstBytes, peek};
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::OutboundService;
 use crate::connections::OpenConnection;
+use crate::drain;
 use crate::http_settings::{http1_server, http2_server};
 use crate::io::with_head_deadline;
 use crate::metrics::Direction;
@@ -91,16 +93,24 @@ async fn spoken(worker: &Worker, stream: &TcpStream, protocol: Option<PortProtoc
 async fn http1(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: Held) {
     let limits = worker.shared.limits.clone();
     let (stream, timer) = with_head_deadline(stream, limits.request_header);
-    let drain = held.drain.clone();
+    let (watch, grace) = (held.drain.clone(), worker.shared.grace);
+    let draining = watch.clone();
     let proxy = Arc::new(Proxy::new(worker, route, held));
-    let service = service_fn(move |request| call(Arc::clone(&proxy), request));
+    let service = service_fn(move |request| {
+        let (proxy, draining) = (Arc::clone(&proxy), draining.clone());
+        async move {
+            let mut answer = call(proxy, request).await?;
+            drain::announce(&draining, &mut answer);
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let connection =
         http1_server(&limits, timer).serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
-        // The next answer says `Connection: close`.
-        () = drain.signaled() => {
+        () = drain::over(&watch, grace) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -118,6 +128,7 @@ async fn http2(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: 
     let connection = http2_server(&limits).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         // GOAWAY: open streams finish, new ones go elsewhere.
         () = drain.signaled() => {

@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use bailiwick_identity::{MtlsMode, PortTrust, Subject, Unproven};
 use bailiwick_policy::{
-    Admission, Answer, Call, Caller, CanonicalPath, ConnectionAttributes, Decision, ExplainedVerdict, HttpCall,
-    Hypothesis, Outcome, PathError, PortProtocol, RequestAttributes, RequestTarget, RuleIndex, RuleInfo, Snapshot,
-    SnapshotId, Verdict, admit, authorize, canonical_host, explain, fold, registered_variant,
+    Admission, Answer, Call, Caller, CanonicalPath, ConnectionAttributes, Decision, ExplainedVerdict,
+    HttpCall, Hypothesis, Outcome, PathError, PortProtocol, RequestAttributes, RequestTarget, RuleIndex,
+    RuleInfo, Snapshot, SnapshotId, Verdict, admit, authorize, canonical_host, explain, fold,
+    registered_variant,
 };
-use bailiwick_wire::{
-    ChunkCache, Configuration, Position, assemble, decode_chunk, decode_header, encode,
-};
+use bailiwick_wire::{ChunkCache, Configuration, Position, assemble, decode_chunk, decode_header, encode};
 
-use super::{Asked, Expect, Observed, Request};
+use super::{Asked, Details, Expect, Observed, Request};
 use crate::{subject, unproven_subject};
 
 /// Decides with the evaluator, binds the caller too, and holds `explain` against the decision.
@@ -43,7 +42,7 @@ pub fn wire(asked: &Asked) -> Result<Observed, String> {
         protocols: asked.config.protocols.clone(),
     };
     let encoded = encode(&sent, &mut ChunkCache::default());
-    let position = Position { epoch: "vectors".to_owned(), marks: BTreeMap::new(), version: 1 };
+    let position = Position { epoch: 1, marks: BTreeMap::new(), version: 1 };
     let header = decode_header(&encoded.header(&position)).map_err(|error| format!("header: {error}"))?;
     let mut objects = BTreeMap::new();
     for (digest, bytes) in encoded.chunks() {
@@ -74,7 +73,8 @@ fn decide(asked: &Asked, id: SnapshotId, config: Configuration) -> Result<Observ
     let connection = ConnectionAttributes { source, port: asked.port, now: asked.now };
     if let Admission::Refused(reasons) = admit(&snapshot, &connection) {
         let rule = reasons.first().and_then(|rule| name_of(&snapshot, rule));
-        return Ok(Observed { expect: Expect::Deny, rule, would_be: None });
+        let details = Details { rule, would_be: None };
+        return Ok(Observed { expect: Expect::Deny, details: Some(details) });
     }
     let trust = config.trust.port(asked.port);
     let Some((subject, caller)) = authenticate(asked, trust) else {
@@ -101,18 +101,18 @@ fn decide(asked: &Asked, id: SnapshotId, config: Configuration) -> Result<Observ
         return Err("a bound caller is decided otherwise".to_owned());
     }
     agrees_with_explain(&snapshot, &decision, asked, caller, call)?;
-    let mut observed = observe(&snapshot, &decision, read.is_some());
+    let (expect, mut details) = observe(&snapshot, &decision, read.is_some());
     if trust.mode == MtlsMode::Permissive && trust.audit && subject.unproven().is_some() {
-        observed.would_be = Some(Expect::Unauthenticated);
+        details.would_be = Some(Expect::Unauthenticated);
     }
-    if opaque && observed.expect == Expect::Allow && snapshot.has_http_deny(asked.port) {
-        observed = without_rule(Expect::Deny);
+    if opaque && expect == Expect::Allow && snapshot.has_http_deny(asked.port) {
+        return Ok(without_rule(Expect::Deny));
     }
-    Ok(observed)
+    Ok(Observed { expect, details: Some(details) })
 }
 
-const fn without_rule(expect: Expect) -> Observed {
-    Observed { expect, rule: None, would_be: None }
+fn without_rule(expect: Expect) -> Observed {
+    Observed { expect, details: Some(Details::default()) }
 }
 
 fn name_of(snapshot: &Snapshot, rule: RuleIndex) -> Option<String> {
@@ -191,7 +191,7 @@ fn canonical(target: &str) -> Result<CanonicalPath<'static>, PathError> {
     CanonicalPath::parse(path).map(CanonicalPath::into_owned)
 }
 
-fn observe(snapshot: &Snapshot, decision: &Decision, http: bool) -> Observed {
+fn observe(snapshot: &Snapshot, decision: &Decision, http: bool) -> (Expect, Details) {
     let expect = match decision {
         Decision::Permit(_) => Expect::Allow,
         Decision::Denied(denied) if http && denied.unauthenticated_hint() => Expect::Unauthenticated,
@@ -207,7 +207,7 @@ fn observe(snapshot: &Snapshot, decision: &Decision, http: bool) -> Observed {
     let would_be = decision
         .would_be()
         .map(|would_be| if would_be.outcome.permits() { Expect::Allow } else { Expect::Deny });
-    Observed { expect, rule, would_be }
+    (expect, Details { rule, would_be })
 }
 
 /// `explain`, with nothing left open, must say what the decision says.
@@ -218,13 +218,8 @@ fn agrees_with_explain(
     caller: Caller,
     call: Call<'_>,
 ) -> Result<(), String> {
-    let hypothesis = Hypothesis {
-        caller,
-        source: Some(asked.source.ip()),
-        port: asked.port,
-        now: Some(asked.now),
-        call,
-    };
+    let hypothesis =
+        Hypothesis { caller, source: Some(asked.source.ip()), port: asked.port, now: Some(asked.now), call };
     let explanation = explain(snapshot, &hypothesis);
     let short = if decision.is_permit() { Answer::Permit } else { Answer::Deny };
     if explanation.answer() != short {

@@ -81,7 +81,9 @@ async fn callers_that_prove_nobody_have_events_of_their_own() {
     let mut events = Vec::new();
     until("four rejections are recorded", async || {
         events = world.audit("orders").into_iter().filter(rejected).collect();
-        if events.len() < 4 && std::env::var_os("SHOW").is_some() { println!("{events:?}"); }
+        if events.len() < 4 && std::env::var_os("SHOW").is_some() {
+            println!("{events:?}");
+        }
         events.len() >= 4
     })
     .await;

@@ -1,6 +1,8 @@
 //! The answer, for people and for programs.
 
-use bailiwick_policy::{Effect, ExplainedVerdict, Explanation, Mode, NearMiss, RuleInfo, RuleTrace, Snapshot, Truth};
+use bailiwick_policy::{
+    Effect, ExplainedVerdict, Explanation, Mode, NearMiss, RuleInfo, RuleTrace, Snapshot, Truth,
+};
 use serde::Serialize;
 
 use super::Arguments;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bailiwick_compile::{CallShape, ObjectKey, ObjectKind, RefusedCall, WorkloadConfig, suggest_allow};
 use bailiwick_identity::{MtlsMode, PortTrust};
 use bailiwick_policy::{
-    Admission, Answer as Short, Call, Caller, ConnectionAttributes, ExplainedVerdict, Explanation, Hypothesis,
-    Outcome, PortProtocol, RuleInfo, Snapshot, SnapshotId, Timestamp, admit, explain,
+    Admission, Answer as Short, Call, Caller, ConnectionAttributes, ExplainedVerdict, Explanation,
+    Hypothesis, Outcome, PortProtocol, RuleInfo, Snapshot, SnapshotId, Timestamp, admit, explain,
 };
 
 use super::answer::{Answer, Change, Nearest, RuleView, TraceView, Verdict, WouldBe, deciding, rule_name};
@@ -108,8 +108,11 @@ impl Question<'_> {
                 }
             }
         }
-        let rules: Vec<&RuleInfo> =
-            refusal.iter().flat_map(|reasons| reasons.iter()).filter_map(|rule| snapshot.rule(rule)).collect();
+        let rules: Vec<&RuleInfo> = refusal
+            .iter()
+            .flat_map(|reasons| reasons.iter())
+            .filter_map(|rule| snapshot.rule(rule))
+            .collect();
         let names: Vec<String> = rules.iter().map(|info| rule_name(info)).collect();
         let reason = format!("closed before the handshake: denied by {}", names.join(", "));
         let mut answer = self.refused(Verdict::Deny, reason);
@@ -139,7 +142,8 @@ impl Question<'_> {
             (From::Identity { id, .. }, MtlsMode::Strict | MtlsMode::Permissive) => {
                 let domain = id.trust_domain();
                 if !trust.trust_domains.contains(domain) {
-                    let accepted: Vec<String> = trust.trust_domains.iter().map(|domain| format!("`{domain}`")).collect();
+                    let accepted: Vec<String> =
+                        trust.trust_domains.iter().map(|domain| format!("`{domain}`")).collect();
                     let accepted = if accepted.is_empty() { "none".to_owned() } else { accepted.join(", ") };
                     return Err(alert(format!(
                         "port {port} does not accept trust domain `{domain}` (it accepts {accepted})"
@@ -163,7 +167,9 @@ impl Question<'_> {
             (PortProtocol::Tcp | PortProtocol::Undeclared, Asked::Tcp(_)) => Ok(Seen::Tcp { http: false }),
             (PortProtocol::Http | PortProtocol::Undeclared, Asked::Http(request)) => Ok(Seen::Http(request)),
             (PortProtocol::Http, Asked::Tcp(_)) => {
-                let reason = format!("port {port} is declared HTTP, and bytes that are no HTTP request are refused there");
+                let reason = format!(
+                    "port {port} is declared HTTP, and bytes that are no HTTP request are refused there"
+                );
                 Err(Box::new(self.refused(Verdict::Invalid, reason)))
             }
         }
@@ -197,8 +203,13 @@ impl Question<'_> {
     /// Steps 3 to 6.
     fn authorize(&self, snapshot: &Snapshot, caller: &Caller, read: Option<&Read>) -> Answer {
         let call = read.map_or(Call::Tcp, |read| Call::Http(read.call()));
-        let hypothesis =
-            Hypothesis { caller: caller.clone(), source: self.source, port: self.to.port, now: self.now, call };
+        let hypothesis = Hypothesis {
+            caller: caller.clone(),
+            source: self.source,
+            port: self.to.port,
+            now: self.now,
+            call,
+        };
         let explanation = explain(snapshot, &hypothesis);
         let refused_by_default = explanation.verdict.outcome == Outcome::Default;
         let verdict = match explanation.answer() {
@@ -246,7 +257,9 @@ impl Question<'_> {
         let first = decided.rules.first();
         let denied_by = first.map(|rule| (&rule.info.origin, rule.info.name.as_ref()));
         let call = match (self.asked, read) {
-            (Asked::Http(Request { grpc: Some((service, method)), .. }), Some(_)) => CallShape::Grpc { service, method },
+            (Asked::Http(Request { grpc: Some((service, method)), .. }), Some(_)) => {
+                CallShape::Grpc { service, method }
+            }
             (_, None) => CallShape::Tcp,
             (_, Some(read)) => {
                 let Target::Path(path) = &read.target else { return None };
@@ -268,7 +281,9 @@ impl Question<'_> {
     fn file_of(&self, key: &ObjectKey) -> Option<String> {
         let world = &self.folder.world;
         let location = match key.kind {
-            ObjectKind::Policy => world.policies.iter().find(|object| object.key == *key).map(|object| &object.location),
+            ObjectKind::Policy => {
+                world.policies.iter().find(|object| object.key == *key).map(|object| &object.location)
+            }
             ObjectKind::ClusterPolicy => {
                 world.cluster_policies.iter().find(|object| object.key == *key).map(|object| &object.location)
             }
@@ -284,18 +299,23 @@ impl Question<'_> {
     fn add_notes(&self, answer: &mut Answer, trust: &PortTrust, caller: &Caller, seen: &Seen<'_>) {
         let port = self.to.port;
         if trust.mode == MtlsMode::Disabled && !matches!(self.from, From::Anonymous) {
-            answer.notes.push(format!("port {port} has no mesh TLS (mtls mode Disabled), so the caller proves nothing"));
+            answer.notes.push(format!(
+                "port {port} has no mesh TLS (mtls mode Disabled), so the caller proves nothing"
+            ));
         }
         if trust.mode == MtlsMode::Permissive && trust.audit && *caller == Caller::Anonymous {
             answer.would_be = Some(WouldBe {
                 verdict: Verdict::Unauthenticated,
                 rule: None,
-                reason: "the namespace is in authentication audit: without it the port takes mesh TLS only".to_owned(),
+                reason: "the namespace is in authentication audit: without it the port takes mesh TLS only"
+                    .to_owned(),
             });
         }
         match seen {
             Seen::Tcp { http: true } => {
-                answer.notes.push(format!("port {port} is handled as TCP, so the request is opaque bytes there"));
+                answer
+                    .notes
+                    .push(format!("port {port} is handled as TCP, so the request is opaque bytes there"));
             }
             Seen::Tcp { http: false } => {}
             Seen::Http(request) => {
@@ -308,11 +328,14 @@ impl Question<'_> {
             }
         }
         if answer.allow.as_ref().is_some_and(|change| change.field.contains("rules[")) {
-            answer.notes.push("an exception of a Deny allows nothing by itself: ask again afterwards".to_owned());
+            answer
+                .notes
+                .push("an exception of a Deny allows nothing by itself: ask again afterwards".to_owned());
         }
         if let Some(broken) = answer.rules.iter().find(|rule| rule.uncompilable.is_some()) {
             let synthetic = !self.is_ours(&broken.rule);
-            let what = if synthetic { "the documents that cannot be read".to_owned() } else { broken.rule.clone() };
+            let what =
+                if synthetic { "the documents that cannot be read".to_owned() } else { broken.rule.clone() };
             answer.notes.push(format!("mend {what}: what does not compile denies what it selects"));
         }
     }

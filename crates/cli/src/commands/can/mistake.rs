@@ -36,13 +36,17 @@ impl Mistake {
     pub(crate) const fn is_about_the_world(&self) -> bool {
         matches!(
             self,
-            Self::UnknownWorkload { .. } | Self::Service { .. } | Self::NoPort { .. } | Self::UnknownPort { .. }
+            Self::UnknownWorkload { .. }
+                | Self::Service { .. }
+                | Self::NoPort { .. }
+                | Self::UnknownPort { .. }
         )
     }
 
     /// What to do.
     pub(crate) fn help(&self) -> Option<String> {
-        let did_you_mean = |meant: &Option<String>| meant.as_ref().map(|meant| format!("did you mean `{meant}`?"));
+        let did_you_mean =
+            |meant: &Option<String>| meant.as_ref().map(|meant| format!("did you mean `{meant}`?"));
         match self {
             Self::NoFolder { .. } | Self::SpiffeId(_) | Self::HeaderOfTcp => None,
             Self::NotAWorkload { meant, .. } => {

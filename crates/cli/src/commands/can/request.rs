@@ -4,7 +4,9 @@
 //! the same.
 
 use bailiwick_identity::Port;
-use bailiwick_policy::{CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host, registered_variant};
+use bailiwick_policy::{
+    CanonicalPath, HttpCall, PathError, RequestTarget, canonical_host, registered_variant,
+};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 

@@ -56,7 +56,9 @@ fn heading(answer: &Answer) -> String {
     let Answer { from, method, to, path, status, .. } = answer;
     let status = match answer.verdict {
         Verdict::Allow | Verdict::Depends => String::new(),
-        Verdict::Deny | Verdict::Invalid | Verdict::Unauthenticated | Verdict::Unavailable => format!(" ({status})"),
+        Verdict::Deny | Verdict::Invalid | Verdict::Unauthenticated | Verdict::Unavailable => {
+            format!(" ({status})")
+        }
     };
     format!("{}{status}  {from} {method} {to} {path}\n", answer.verdict.word())
 }
@@ -77,7 +79,9 @@ fn sentence(nearest: &Nearest) -> String {
 fn instruction(change: &Change) -> String {
     match (&change.document, &change.file) {
         (Some(document), _) => format!("add {}:\n{}", change.object, document.trim_end()),
-        (None, Some(file)) => format!("add to {} of {} ({file}):\n{}", change.field, change.object, change.line),
+        (None, Some(file)) => {
+            format!("add to {} of {} ({file}):\n{}", change.field, change.object, change.line)
+        }
         (None, None) => format!("add to {} of {}:\n{}", change.field, change.object, change.line),
     }
 }

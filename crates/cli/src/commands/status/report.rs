@@ -90,7 +90,8 @@ impl Report {
         let mut out = self.heading();
         if !self.objects.is_empty() {
             let rows: Vec<Vec<String>> = self.objects.iter().map(Object::row).collect();
-            let header = ["KIND", "NAMESPACE", "NAME", "MODE", "ACCEPTED", "RESOLVEDREFS", "ENFORCED", "REASON"];
+            let header =
+                ["KIND", "NAMESPACE", "NAME", "MODE", "ACCEPTED", "RESOLVEDREFS", "ENFORCED", "REASON"];
             out.push_str(&format!("\n{}", table(&header, &rows)));
         }
         if !self.workloads.is_empty() {

@@ -103,6 +103,11 @@ impl Stand {
 
     /// Puts rules in force, and gives the generation to wait for.
     pub(super) fn publish(&self, objects: Vec<PolicyObject>) -> u64 {
+        self.publish_with(self.setup.mode, objects)
+    }
+
+    /// Puts rules in force with another mode than the stand's.
+    pub(super) fn publish_with(&self, mode: MtlsMode, objects: Vec<PolicyObject>) -> u64 {
         let mut version = self.published.lock().unwrap();
         *version += 1;
         let mut id = [0; 32];
@@ -116,7 +121,7 @@ impl Stand {
             objects: objects.into_iter().map(bound).collect(),
         };
         let default = PortTrust {
-            mode: self.setup.mode,
+            mode,
             trust_domains: vec!["cluster.local".parse().unwrap()],
             audit: false,
             invalid: None,
