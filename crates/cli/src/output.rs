@@ -33,7 +33,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 /// Prints one JSON object.
 ///
 /// # Errors
-/// As [`print`], and when the value has no JSON form.
+/// As [`print()`], and when the value has no JSON form.
 pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');

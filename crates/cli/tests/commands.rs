@@ -147,3 +147,13 @@ fn the_small_commands_answer() {
     assert_eq!(code(&status), 1);
     assert!(stderr(&status).contains("no operator answers at `http://127.0.0.1:1`"), "{}", stderr(&status));
 }
+
+#[cfg(unix)]
+#[test]
+fn kubectl_finds_it_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-bailiwick");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bailiwick"), &plugin).unwrap();
+    let output = Command::new(plugin).args(["can", "--help"]).output().unwrap();
+    assert!(stdout(&output).contains("Usage: kubectl bailiwick can"), "{}", stdout(&output));
+}

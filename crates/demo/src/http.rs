@@ -116,7 +116,8 @@ async fn answer_grpc(request: Request<Incoming>) -> Response<Body> {
         });
         BodyExt::boxed(StreamBody::new(messages))
     } else {
-        let asked = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let asked =
+            request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         let frames = [Ok(Frame::data(asked)), Ok(Frame::trailers(trailers))];

@@ -81,22 +81,31 @@ pub enum Expect {
     Unavailable,
 }
 
-/// What an engine saw of a call.
+/// What an engine saw of a call; what is `None` did not happen, or the engine cannot see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// What became of it.
     pub expect: Expect,
-    /// Why; `None` if the engine cannot see that.
-    pub details: Option<Details>,
+    /// The first deciding rule, as in [`VectorCall::rule`].
+    pub rule: Option<String>,
+    /// What would become of it with nothing in audit.
+    pub would_be: Option<Expect>,
 }
 
-/// Why something became of a call.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Details {
-    /// The first deciding rule, as in [`VectorCall::rule`]; `None` if no rule decided.
-    pub rule: Option<String>,
-    /// What would become of it with nothing in audit; `None` if nothing is.
-    pub would_be: Option<Expect>,
+impl Observed {
+    /// For engines that see everything: what is `None` did not happen.
+    ///
+    /// # Errors
+    /// When the call expects something there.
+    pub fn in_full(self, call: &VectorCall) -> Result<Option<Self>, String> {
+        if call.rule.is_some() && self.rule.is_none() {
+            return Err(format!("no rule decided, but it is {:?}", self.expect));
+        }
+        if call.would_be.is_some() && self.would_be.is_none() {
+            return Err(format!("it is {:?}, and nothing is in audit", self.expect));
+        }
+        Ok(Some(self))
+    }
 }
 
 impl Vector {
@@ -153,13 +162,15 @@ fn difference(call: &VectorCall, observed: &Observed) -> Option<String> {
     if observed.expect != call.expect {
         differences.push(format!("expected {:?}, got {:?}", call.expect, observed.expect));
     }
-    if let Some(details) = &observed.details {
-        if call.rule.is_some() && call.rule != details.rule {
-            differences.push(format!("expected rule {:?}, got {:?}", call.rule, details.rule));
-        }
-        if call.would_be.is_some() && call.would_be != details.would_be {
-            differences.push(format!("expected would-be {:?}, got {:?}", call.would_be, details.would_be));
-        }
+    if let (Some(wanted), Some(found)) = (&call.rule, &observed.rule)
+        && wanted != found
+    {
+        differences.push(format!("expected rule `{wanted}`, got `{found}`"));
+    }
+    if let (Some(wanted), Some(found)) = (call.would_be, observed.would_be)
+        && wanted != found
+    {
+        differences.push(format!("expected would-be {wanted:?}, got {found:?}"));
     }
     (!differences.is_empty()).then(|| differences.join("; "))
 }

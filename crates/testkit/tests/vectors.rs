@@ -4,12 +4,12 @@ use bailiwick_testkit::vectors::{engine, load, run};
 
 #[test]
 fn every_vector_holds_in_the_evaluator() {
-    run(&load(), |_, _, asked| engine::policy(asked).map(Some));
+    run(&load(), |_, call, asked| engine::policy(asked)?.in_full(call));
 }
 
 #[test]
 fn every_vector_holds_behind_the_wire_format() {
-    run(&load(), |_, _, asked| engine::wire(asked).map(Some));
+    run(&load(), |_, call, asked| engine::wire(asked)?.in_full(call));
 }
 
 #[test]

@@ -4,14 +4,16 @@ use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use super::{AuditEvent, AuthenticationEvent, AuthorizationEvent};
 
-/// Events that may wait for the writer, some megabytes at most.
+/// Events that may wait for the writer.
 const CAPACITY: usize = 8192;
+/// What callers' words in the events that wait may take: a path can be as long as a request's head.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Where events are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub enum AuditError {
 #[derive(Debug, Clone)]
 pub struct AuditSink {
     queue: SyncSender<Message>,
+    /// The bytes of callers' words that wait.
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -81,9 +85,11 @@ impl AuditSink {
     pub fn to_writer(output: impl Write + Send + 'static, capacity: usize) -> Result<Self, AuditError> {
         let (queue, messages) = sync_channel(capacity);
         let dropped = Arc::new(AtomicU64::new(0));
+        let waiting = Arc::<AtomicUsize>::default();
         let writer = Writer {
             output: BufWriter::new(output),
             messages,
+            waiting: Arc::clone(&waiting),
             dropped: Arc::clone(&dropped),
             reported: 0,
             failing: false,
@@ -92,7 +98,7 @@ impl AuditSink {
             .name("audit".to_owned())
             .spawn(move || writer.run())
             .map_err(AuditError::Thread)?;
-        Ok(Self { queue, dropped })
+        Ok(Self { queue, waiting, dropped })
     }
 
     /// Records a decision. To be called before any byte moves on.
@@ -107,7 +113,10 @@ impl AuditSink {
 
     /// Records an event.
     pub fn record(&self, event: AuditEvent) {
-        if self.queue.try_send(Message::Event(event)).is_err() {
+        let words = words(&event);
+        let fits = self.waiting.fetch_add(words, Ordering::Relaxed).saturating_add(words) <= MOST_BYTES;
+        if !fits || self.queue.try_send(Message::Event(event)).is_err() {
+            self.waiting.fetch_sub(words, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -145,6 +154,7 @@ impl AuditSink {
 struct Writer<W: Write> {
     output: BufWriter<W>,
     messages: Receiver<Message>,
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
     reported: u64,
     failing: bool,
@@ -166,6 +176,7 @@ impl<W: Write> Writer<W> {
     fn take(&mut self, message: Message) {
         match message {
             Message::Event(event) => {
+                self.waiting.fetch_sub(words(&event), Ordering::Relaxed);
                 if !self.write(&event) {
                     self.dropped.fetch_add(1, Ordering::Relaxed);
                 }
@@ -207,6 +218,17 @@ impl<W: Write> Writer<W> {
             tracing::error!(%error, "audit events cannot be written");
         }
         self.failing = result.is_err();
+    }
+}
+
+/// How many bytes of an event a caller chose.
+fn words(event: &AuditEvent) -> usize {
+    let length = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+    match event {
+        AuditEvent::Authorization(event) => {
+            length(&event.call.method) + length(&event.call.path) + length(&event.call.host)
+        }
+        AuditEvent::Authentication(_) | AuditEvent::Dropped { .. } => 0,
     }
 }
 

@@ -189,3 +189,32 @@ fn ids_differ_between_decisions_and_processes() {
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");
 }
+
+/// A log that is not read, and calls with long paths: the queue must not take the sidecar's memory.
+#[test]
+fn h7_what_waits_for_a_slow_log_is_bounded_in_bytes() {
+    struct Stuck(Receiver<()>);
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Ends with the test.
+            let _ended = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (end, ended) = channel();
+    let sink = AuditSink::to_writer(Stuck(ended), 8192).unwrap();
+    let (ids, path) = (EventIds::default(), "/x".repeat(15_000));
+    for _ in 0..2_000 {
+        sink.authorization(decision(&ids, &path));
+    }
+    assert!(sink.dropped() > 1_000, "{} events of 30 kB were kept", 2_000 - sink.dropped());
+    drop(end);
+    assert!(sink.flush(Duration::from_secs(5)));
+    let dropped = sink.dropped();
+    sink.authorization(decision(&ids, &path));
+    assert_eq!(sink.dropped(), dropped, "there is room again");
+}

@@ -19,7 +19,9 @@ fn http1_begins_with_a_token_and_a_space() {
 /// Python's `http.server` takes each of these for `GET /admin`.
 #[test]
 fn i3_what_a_lenient_server_takes_for_http_is_never_tcp() {
-    for text in ["GET\t/admin", " GET /admin", "\t GET /admin", "GET\x0b/admin", "GET\x0c/admin", "GET\x1f/admin"] {
+    for text in
+        ["GET\t/admin", " GET /admin", "\t GET /admin", "GET\x0b/admin", "GET\x0c/admin", "GET\x1f/admin"]
+    {
         assert_eq!(classify(text.as_bytes()), Some(FirstBytes::Http1), "{text:?}");
     }
     assert_eq!(classify(b"GET\xa0/admin"), Some(FirstBytes::Http1));

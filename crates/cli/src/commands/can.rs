@@ -4,6 +4,7 @@
 //! docs/policy-semantics.md, section 2.
 
 mod answer;
+mod change;
 mod decide;
 mod mistake;
 mod parties;
@@ -64,14 +65,15 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Prints ALLOW (exit 0), or DENY, DEPENDS, INVALID (400), UNAUTHENTICATED (401), UNAVAILABLE (503) (exit 2). What is wrong
-with the folder goes to standard error, and the answer is the operator's: what is broken denies what it selects.
+Prints ALLOW (exit 0), or DENY, DEPENDS, INVALID (400), UNAUTHENTICATED (401)
+or UNAVAILABLE (503) (exit 2). What is wrong with the folder goes to standard
+error, and the answer is the operator's: what is broken denies what it selects.
 
 Examples:
   bailiwick can shop/web GET shop/orders /orders/1 -f examples/shop
   bailiwick can shop/web grpc shop/orders shop.v1.Orders/Get -f examples/shop
   bailiwick can shop/web tcp shop/orders 5432 -f examples/shop
-  bailiwick can anonymous GET shop/orders:8080 / -f examples/shop --ip 10.0.0.9 --explain -o json";
+  bailiwick can anonymous GET shop/orders / -f examples/shop --ip 10.0.0.9 --explain";
 
 fn instant(text: &str) -> Result<Timestamp, String> {
     let parsed: jiff::Timestamp =
@@ -136,6 +138,7 @@ fn ask(folder: &Folder, arguments: &Arguments, asked: &Asked, roots_known: bool)
     let question =
         Question { folder, from, to, asked, source: arguments.ip, now: arguments.now, roots_known };
     let mut answer = question.answer();
+    answer.from.clone_from(&arguments.from);
     answer.method.clone_from(&arguments.method);
     answer.path.clone_from(&arguments.path);
     if !arguments.explain {

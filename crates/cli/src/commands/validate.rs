@@ -20,7 +20,8 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Ends with 0 if there is no error (warnings are none), with 3 otherwise. The codes are explained in docs/messages.md.
+Ends with 3 if there is an error, with 0 otherwise; warnings are no errors.
+The codes are explained in docs/messages.md.
 
 Examples:
   bailiwick validate -f examples/shop

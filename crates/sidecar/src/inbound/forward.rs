@@ -99,7 +99,12 @@ impl Exchange {
         Ok(Self { response, lease: None, client: Some(client) })
     }
 
-    fn relay(self, caller: &Arc<Caller>, registration: Arc<Registration>, grpc: bool) -> Response<ResponseBody> {
+    fn relay(
+        self,
+        caller: &Arc<Caller>,
+        registration: Arc<Registration>,
+        grpc: bool,
+    ) -> Response<ResponseBody> {
         let mut response = self.response;
         let becomes_websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match self.client {

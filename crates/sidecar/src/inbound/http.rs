@@ -9,99 +9,113 @@ use bailiwick_agent::Active;
 use bailiwick_authn::RequestRefusal;
 use bailiwick_identity::Subject;
 use bailiwick_policy::{Call, Decision};
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::body::ResponseBody;
 use crate::clock::now;
-use crate::inbound::attributes::{BadRequest, HttpAttributes};
+use crate::inbound::attributes::{BadRequest, HttpAttributes, is_grpc};
 use crate::inbound::caller::Caller;
 use crate::inbound::deny::Refusal;
 use crate::inbound::forward::{Unanswered, forward};
 use crate::inbound::record;
+use crate::sessions::Registration;
+
+/// A request that is authenticated, read and registered under one configuration, ready to be decided by it.
+struct Claim {
+    active: Arc<Active>,
+    subject: Arc<Subject>,
+    attributes: HttpAttributes,
+    registration: Registration,
+}
 
 /// Serves one request. There is always an answer.
 pub(crate) async fn serve(
     caller: Arc<Caller>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let version = request.version();
-    let grpc = is_grpc_by_content_type(&request);
-    // FAIL-CLOSED: no snapshot, no answer but 503.
-    let Some(active) = caller.worker.shared.config.current() else {
-        return Ok(Refusal::Unavailable("no policy snapshot yet").response(grpc, version));
-    };
-    let subject = match authenticate(&caller, &active, &request) {
-        Ok(subject) => subject,
+    let (parts, body) = request.into_parts();
+    let claim = match claim(&caller, &parts) {
+        Ok(claim) => claim,
         Err(refused) => return Ok(*refused),
     };
-    let (parts, body) = request.into_parts();
-    let attributes = match read(&caller, &active, &parts) {
-        Ok(attributes) => attributes,
-        Err(bad) => {
-            record::bad_request(&caller, &parts, bad);
-            let reason = bad.to_string();
-            let refusal = match bad {
-                BadRequest::Connect => Refusal::MethodNotAllowed,
-                BadRequest::MethodCase
-                | BadRequest::Target
-                | BadRequest::Host
-                | BadRequest::HostMismatch
-                | BadRequest::Path(_)
-                | BadRequest::GrpcEscape
-                | BadRequest::Framing
-                | BadRequest::Version => Refusal::BadRequest(&reason),
-            };
-            return Ok(refusal.response(grpc, version));
-        }
-    };
-    Ok(decide(&caller, subject, &attributes, Request::from_parts(parts, body)).await)
+    if let Some(would_be) =
+        bailiwick_authn::would_refuse(&claim.subject, claim.active.trust.port(caller.port))
+    {
+        record::would_be_unauthenticated(&caller, &would_be);
+    }
+    Ok(decide(&caller, claim, Request::from_parts(parts, body)).await)
 }
 
-fn is_grpc_by_content_type(request: &Request<Incoming>) -> bool {
-    request
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// Authenticates, reads and registers a request, all under the configuration that is in force afterwards.
+///
+/// INVARIANT: registered first, then decided with the configuration of that moment, so no change passes unseen; and
+/// authenticated by the same one, since the halves of two could permit what neither does.
+fn claim(caller: &Caller, parts: &Parts) -> Result<Claim, Box<Response<ResponseBody>>> {
+    let shared = &caller.worker.shared;
+    loop {
+        // FAIL-CLOSED: no snapshot, no answer but 503.
+        let Some(active) = shared.config.current() else {
+            let refusal = Refusal::Unavailable("no policy snapshot yet");
+            return Err(Box::new(refusal.response(is_grpc(&parts.headers), parts.version)));
+        };
+        let subject = authenticate(caller, &active, parts)?;
+        let attributes = read(caller, &active, parts).map_err(|bad| refuse_bad(caller, parts, bad))?;
+        let opening = caller.attributes(Call::Http(attributes.call()), now()).to_owned();
+        let registration = caller.worker.sessions.register(Arc::clone(&subject), opening, caller.id);
+        if shared.config.current().is_some_and(|now| now.generation() == active.generation()) {
+            return Ok(Claim { active, subject, attributes, registration });
+        }
+    }
 }
 
 /// Authentication: who makes this request? It never reads a policy.
 fn authenticate(
     caller: &Caller,
     active: &Active,
-    request: &Request<Incoming>,
+    parts: &Parts,
 ) -> Result<Arc<Subject>, Box<Response<ResponseBody>>> {
     let trust = active.trust.port(caller.port);
-    let refused = match bailiwick_authn::request(&caller.connection, request.headers(), trust) {
-        Ok(subject) => {
-            if let Some(would_be) = bailiwick_authn::would_refuse(&subject, trust) {
-                record::would_be_unauthenticated(caller, &would_be);
-            }
-            return Ok(Arc::new(subject));
-        }
+    let refused = match bailiwick_authn::request(&caller.connection, &parts.headers, trust) {
+        Ok(subject) => return Ok(Arc::new(subject)),
         Err(refused) => refused,
     };
-    let grpc = is_grpc_by_content_type(request);
+    let grpc = is_grpc(&parts.headers);
     record::refused_authentication(caller, &refused);
     let response = match &refused {
         RequestRefusal::Unauthenticated(reason) => {
-            Refusal::Unauthenticated(reason.challenge()).response(grpc, request.version())
+            Refusal::Unauthenticated(reason.challenge()).response(grpc, parts.version)
         }
         RequestRefusal::Unavailable(invalid) => {
             let reason = format!("Authentication {} is invalid: {}", invalid.object, invalid.reason);
-            Refusal::Unavailable(&reason).response(grpc, request.version())
+            Refusal::Unavailable(&reason).response(grpc, parts.version)
         }
     };
     Err(Box::new(response))
 }
 
+/// A request with more than one reading is no call: it is answered before any policy is asked.
+fn refuse_bad(caller: &Caller, parts: &Parts, bad: BadRequest) -> Box<Response<ResponseBody>> {
+    record::bad_request(caller, parts, bad);
+    let reason = bad.to_string();
+    let refusal = match bad {
+        BadRequest::Connect => Refusal::MethodNotAllowed,
+        BadRequest::MethodCase
+        | BadRequest::Target
+        | BadRequest::Host
+        | BadRequest::HostMismatch
+        | BadRequest::Path(_)
+        | BadRequest::GrpcEscape
+        | BadRequest::Framing
+        | BadRequest::Version => Refusal::BadRequest(&reason),
+    };
+    Box::new(refusal.response(is_grpc(&parts.headers), parts.version))
+}
+
 /// Reads the attributes. In a namespace in authorization audit a path without one reading is forwarded byte for byte,
 /// unless a ClusterPolicy could deny it by path.
-fn read(
-    caller: &Caller,
-    active: &Active,
-    parts: &http::request::Parts,
-) -> Result<HttpAttributes, BadRequest> {
+fn read(caller: &Caller, active: &Active, parts: &Parts) -> Result<HttpAttributes, BadRequest> {
     let snapshot = &active.snapshot;
     match HttpAttributes::read(parts) {
         Err(BadRequest::Path(_))
@@ -114,21 +128,13 @@ fn read(
 }
 
 /// Authorization: may this subject make this call? Then the record, before a byte moves, and the consequence.
-async fn decide(
-    caller: &Arc<Caller>,
-    subject: Arc<Subject>,
-    attributes: &HttpAttributes,
-    request: Request<Incoming>,
-) -> Response<ResponseBody> {
+async fn decide(caller: &Arc<Caller>, claim: Claim, request: Request<Incoming>) -> Response<ResponseBody> {
+    let Claim { active, subject, attributes, registration } = claim;
+    let attributes = &attributes;
     let version = request.version();
     let grpc = attributes.is_grpc();
+    // The time is read after the registration too: a rule that ends in between is seen here or by the enforcer.
     let claimed = caller.attributes(Call::Http(attributes.call()), now());
-    // INVARIANT: registered first, then decided with the snapshot of that moment, so no change passes unseen.
-    let sessions = &caller.worker.sessions;
-    let registration = sessions.register(Arc::clone(&subject), claimed.to_owned(), caller.id);
-    let Some(active) = caller.worker.shared.config.current() else {
-        return Refusal::Unavailable("no policy snapshot yet").response(grpc, version);
-    };
     let decision = caller.decide(&active.snapshot, &subject, &claimed);
     let id = record::decision(caller, &subject, &decision, Some((attributes, version))).to_string();
     match decision {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_authn::{FirstBytes, classify};
 use bailiwick_policy::PortProtocol;
@@ -9,6 +10,7 @@ use bailiwick_runtime::drain::Watch;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 use crate::drain;
 use crate::http_settings;
@@ -60,7 +62,7 @@ async fn ended_by(cut: &Cut, serve: impl Future<Output = ()>) {
 /// the limit closes the connection.
 async fn serve_undeclared(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch) {
     let limit = caller.worker.shared.limits.detection;
-    let Ok(Ok((first, stream))) = tokio::time::timeout(limit, detect(stream)).await else {
+    let Ok(Ok((first, stream))) = tokio::time::timeout(limit, detect(stream, limit)).await else {
         record::undetected(&caller);
         return;
     };
@@ -74,11 +76,11 @@ async fn serve_undeclared(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: W
 /// Declared HTTP: the version is told by its preface, and whatever is not HTTP/2 is for the HTTP/1 parser to judge.
 async fn serve_http(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch) {
     // A client that opens a connection ahead of need may be silent for as long as between two requests.
-    let limit = caller.worker.shared.limits.idle;
+    let limits = &caller.worker.shared.limits;
     let waited = tokio::select! {
         // What has arrived is a call, and calls are answered.
         biased;
-        detected = tokio::time::timeout(limit, detect(stream)) => detected,
+        detected = tokio::time::timeout(limits.idle, detect(stream, limits.request_header)) => detected,
         () = drain::over(&watch, caller.worker.shared.grace) => return,
     };
     match waited {
@@ -96,15 +98,21 @@ enum Version {
     None,
 }
 
-/// Reads until it is clear what the bytes begin, and puts them back in front.
-async fn detect(mut stream: Box<dyn Stream>) -> std::io::Result<(Version, Box<dyn Stream>)> {
+/// Reads until it is clear what the bytes begin, and puts them back in front. `limit` runs from the first byte: who has
+/// begun to speak is not idle.
+async fn detect(mut stream: Box<dyn Stream>, limit: Duration) -> std::io::Result<(Version, Box<dyn Stream>)> {
     let mut held = bytes::BytesMut::with_capacity(512);
+    let mut read = stream.read_buf(&mut held).await?;
+    let deadline = Instant::now() + limit;
     loop {
-        if stream.read_buf(&mut held).await? == 0 {
+        if read == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         let version = match classify(&held) {
-            None => continue,
+            None => {
+                read = timeout_at(deadline, stream.read_buf(&mut held)).await??;
+                continue;
+            }
             Some(FirstBytes::Http1) => Version::Http1,
             Some(FirstBytes::Http2) => Version::Http2,
             Some(

@@ -14,21 +14,24 @@ use crate::inbound::tcp::{Ended, relay};
 /// Serves a connection as opaque bytes. A refusal closes it before a byte reaches the application.
 pub(crate) async fn serve(stream: Box<dyn Stream>, caller: &Arc<Caller>) {
     let shared = &caller.worker.shared;
-    let Some(active) = shared.config.current() else { return };
-    let trust = active.trust.port(caller.port);
-    let subject = match bailiwick_authn::request(&caller.connection, &HeaderMap::new(), trust) {
-        Ok(subject) => Arc::new(subject),
-        Err(refused) => return record::refused_authentication(caller, &refused),
+    // INVARIANT: registered first, then decided with the configuration of that moment, and authenticated by the same.
+    let (active, subject, registration) = loop {
+        let Some(active) = shared.config.current() else { return };
+        let trust = active.trust.port(caller.port);
+        let subject = match bailiwick_authn::request(&caller.connection, &HeaderMap::new(), trust) {
+            Ok(subject) => Arc::new(subject),
+            Err(refused) => return record::refused_authentication(caller, &refused),
+        };
+        let opening = caller.attributes(Call::Tcp, now()).to_owned();
+        let registration = caller.worker.sessions.register(Arc::clone(&subject), opening, caller.id);
+        if shared.config.current().is_some_and(|now| now.generation() == active.generation()) {
+            break (active, subject, registration);
+        }
     };
-    if let Some(would_be) = bailiwick_authn::would_refuse(&subject, trust) {
+    if let Some(would_be) = bailiwick_authn::would_refuse(&subject, active.trust.port(caller.port)) {
         record::would_be_unauthenticated(caller, &would_be);
     }
-    let attributes = caller.attributes(Call::Tcp, now());
-    // INVARIANT: registered first, then decided with the snapshot of that moment.
-    let sessions = &caller.worker.sessions;
-    let registration = sessions.register(Arc::clone(&subject), attributes.to_owned(), caller.id);
-    let Some(active) = shared.config.current() else { return };
-    let decision = caller.decide(&active.snapshot, &subject, &attributes);
+    let decision = caller.decide(&active.snapshot, &subject, &caller.attributes(Call::Tcp, now()));
     record::decision(caller, &subject, &decision, None);
     let Decision::Permit(permit) = decision else { return };
     let application = match caller.upstream.connect().await {

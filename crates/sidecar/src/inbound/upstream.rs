@@ -103,7 +103,8 @@ impl Upstream {
         own: &OwnHttp2,
     ) -> Result<(Response<Incoming>, Option<Lease>), ForwardError> {
         if request.version() == Version::HTTP_2 {
-            let response = self.http2(own).await?.send_request(request).await.map_err(ForwardError::Exchange)?;
+            let response =
+                self.http2(own).await?.send_request(request).await.map_err(ForwardError::Exchange)?;
             return Ok((response, None));
         }
         let mut request = request;

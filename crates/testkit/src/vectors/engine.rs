@@ -15,7 +15,7 @@ use bailiwick_policy::{
 };
 use bailiwick_wire::{ChunkCache, Configuration, Position, assemble, decode_chunk, decode_header, encode};
 
-use super::{Asked, Details, Expect, Observed, Request};
+use super::{Asked, Expect, Observed, Request};
 use crate::{subject, unproven_subject};
 
 /// Decides with the evaluator, binds the caller too, and holds `explain` against the decision.
@@ -73,8 +73,7 @@ fn decide(asked: &Asked, id: SnapshotId, config: Configuration) -> Result<Observ
     let connection = ConnectionAttributes { source, port: asked.port, now: asked.now };
     if let Admission::Refused(reasons) = admit(&snapshot, &connection) {
         let rule = reasons.first().and_then(|rule| name_of(&snapshot, rule));
-        let details = Details { rule, would_be: None };
-        return Ok(Observed { expect: Expect::Deny, details: Some(details) });
+        return Ok(Observed { expect: Expect::Deny, rule, would_be: None });
     }
     let trust = config.trust.port(asked.port);
     let Some((subject, caller)) = authenticate(asked, trust) else {
@@ -101,18 +100,18 @@ fn decide(asked: &Asked, id: SnapshotId, config: Configuration) -> Result<Observ
         return Err("a bound caller is decided otherwise".to_owned());
     }
     agrees_with_explain(&snapshot, &decision, asked, caller, call)?;
-    let (expect, mut details) = observe(&snapshot, &decision, read.is_some());
+    let mut observed = observe(&snapshot, &decision, read.is_some());
     if trust.mode == MtlsMode::Permissive && trust.audit && subject.unproven().is_some() {
-        details.would_be = Some(Expect::Unauthenticated);
+        observed.would_be = Some(Expect::Unauthenticated);
     }
-    if opaque && expect == Expect::Allow && snapshot.has_http_deny(asked.port) {
+    if opaque && observed.expect == Expect::Allow && snapshot.has_http_deny(asked.port) {
         return Ok(without_rule(Expect::Deny));
     }
-    Ok(Observed { expect, details: Some(details) })
+    Ok(observed)
 }
 
-fn without_rule(expect: Expect) -> Observed {
-    Observed { expect, details: Some(Details::default()) }
+const fn without_rule(expect: Expect) -> Observed {
+    Observed { expect, rule: None, would_be: None }
 }
 
 fn name_of(snapshot: &Snapshot, rule: RuleIndex) -> Option<String> {
@@ -191,7 +190,7 @@ fn canonical(target: &str) -> Result<CanonicalPath<'static>, PathError> {
     CanonicalPath::parse(path).map(CanonicalPath::into_owned)
 }
 
-fn observe(snapshot: &Snapshot, decision: &Decision, http: bool) -> (Expect, Details) {
+fn observe(snapshot: &Snapshot, decision: &Decision, http: bool) -> Observed {
     let expect = match decision {
         Decision::Permit(_) => Expect::Allow,
         Decision::Denied(denied) if http && denied.unauthenticated_hint() => Expect::Unauthenticated,
@@ -207,7 +206,7 @@ fn observe(snapshot: &Snapshot, decision: &Decision, http: bool) -> (Expect, Det
     let would_be = decision
         .would_be()
         .map(|would_be| if would_be.outcome.permits() { Expect::Allow } else { Expect::Deny });
-    (expect, Details { rule, would_be })
+    Observed { expect, rule, would_be }
 }
 
 /// `explain`, with nothing left open, must say what the decision says.

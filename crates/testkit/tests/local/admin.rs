@@ -19,19 +19,35 @@ fn documented() -> Vec<&'static str> {
 async fn metrics_have_the_documented_names() {
     let world = World::new();
     let _operator = world.operator().await;
-    let _sidecar = world.sidecar("orders").await;
-    let metrics = once(world.place("orders").admin, "GET", "/metrics").await.unwrap().body;
+    let _application = world.application("orders").await;
+    // A family appears with its first event, so there is one of each: an outbound call that reaches nobody,
+    let _web = world.sidecar("web").await;
+    assert_eq!(once(world.place("web").outbound, "GET", "/orders/1").await.unwrap().status, 503);
+    // a caller that proves nothing, a request with two readings, and a call that is served.
+    let _orders = world.sidecar("orders").await;
+    let inbound = world.place("orders").inbound;
+    assert_eq!(once(inbound, "GET", "/orders/1").await.unwrap().status, 401);
+    let web = Member::enrol(&world, "web").await;
+    for (path, status) in [("/orders/1", 200), ("//orders/1", 400)] {
+        let mut mesh = web.connect(inbound, "orders").await.unwrap();
+        assert_eq!(mesh.call("GET", path).await.unwrap().status, status, "{path}");
+    }
+    let mut metrics = String::new();
+    for name in ["web", "orders"] {
+        let shown = once(world.place(name).admin, "GET", "/metrics").await.unwrap().body;
+        assert!(shown.ends_with("# EOF\n"));
+        metrics.push_str(&shown);
+    }
     let names = documented();
     assert!(names.len() >= 10, "{names:?}");
     for name in names {
-        let family = name.strip_suffix("_total").unwrap_or(name);
+        let family = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
         assert!(metrics.contains(&format!("# TYPE {family} ")), "`{name}` is missing in:\n{metrics}");
     }
     for line in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let family = line.split(' ').next().unwrap();
         assert!(DOCUMENTATION.contains(family), "`{family}` is not documented");
     }
-    assert!(metrics.ends_with("# EOF\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,6 +71,8 @@ async fn callers_that_prove_nobody_have_events_of_their_own() {
     let answer = crate::client::once(address, "GET", "/orders/1").await.unwrap();
     assert_eq!(answer.status, 401);
     assert!(answer.header("www-authenticate").is_some(), "{answer:?}");
+    // Control-plane TLS, without a certificate and without the mesh's protocol name.
+    assert!(Member::stranger(&world).connect_as_control(address, "orders").await.is_err());
     refused(&Member::stranger(&world), address).await;
     let foreign = TestAuthority::new("cluster.local");
     for made in [foreign.issue(WEB), foreign.issue_flawed(WEB, Flaw::Expired)] {
@@ -79,17 +81,14 @@ async fn callers_that_prove_nobody_have_events_of_their_own() {
     }
     let rejected = |event: &Value| event["event"] == "authentication" && event["outcome"] == "rejected";
     let mut events = Vec::new();
-    until("four rejections are recorded", async || {
+    until("five rejections are recorded", async || {
         events = world.audit("orders").into_iter().filter(rejected).collect();
-        if events.len() < 4 && std::env::var_os("SHOW").is_some() {
-            println!("{events:?}");
-        }
-        events.len() >= 4
+        events.len() >= 5
     })
     .await;
-    assert_eq!(events.len(), 4, "{events:?}");
+    assert_eq!(events.len(), 5, "{events:?}");
     let reasons: Vec<_> = events.iter().map(|event| event["reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons[..2], ["plaintext", "no-certificate"], "{events:?}");
+    assert_eq!(reasons, ["plaintext", "alpn", "no-certificate", "untrusted-chain", "expired"], "{events:?}");
     assert_eq!(events[0]["status"], 401);
     for event in &events {
         assert!(event["identity"].is_null(), "a claim is no proof: {event}");

@@ -4,7 +4,7 @@
 //! Each test has its own loopback address, temporary folder and processes, so all of them run at once.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "test code: a failure is the report"
 )]

@@ -76,14 +76,30 @@ impl Member {
         member
     }
 
-    /// A proven connection to the sidecar of a workload.
+    /// A connection to the sidecar of a workload, proven if there is a certificate.
     pub(crate) async fn connect(&self, address: SocketAddr, workload: &str) -> Result<Mesh, AuthnError> {
-        let tls = ClientTls::mesh(Arc::clone(&self.credentials), Arc::clone(&self.trust));
+        let trust = Arc::clone(&self.trust);
+        let tls = match self.credentials.current() {
+            Some(_) => ClientTls::mesh(Arc::clone(&self.credentials), trust),
+            None => ClientTls::stranger(trust),
+        };
         let expected = format!("spiffe://cluster.local/ns/shop/sa/{workload}").parse().unwrap();
         let stream = TcpStream::connect(address).await.map_err(AuthnError::Io)?;
         stream.set_nodelay(true).map_err(AuthnError::Io)?;
         let connected = bailiwick_authn::connect(stream, &tls, &expected, SOON).await?;
         Ok(Http::on(Box::new(connected.stream) as Box<dyn Stream>))
+    }
+
+    /// A connection to a sidecar as if it were the operator.
+    pub(crate) async fn connect_as_control(
+        &self,
+        address: SocketAddr,
+        workload: &str,
+    ) -> Result<(), AuthnError> {
+        let tls = ClientTls::control(Arc::clone(&self.credentials), Arc::clone(&self.trust));
+        let expected = format!("spiffe://cluster.local/ns/shop/sa/{workload}").parse().unwrap();
+        let stream = TcpStream::connect(address).await.map_err(AuthnError::Io)?;
+        bailiwick_authn::connect(stream, &tls, &expected, SOON).await.map(drop)
     }
 
     async fn channel(&self, address: SocketAddr) -> Channel {

@@ -53,6 +53,8 @@ pub(crate) struct Answer {
     /// What the caller would see: an HTTP status, a gRPC status, or how the connection ends.
     pub(crate) status: String,
     pub(crate) from: String,
+    /// The identity that the caller proves, or would prove.
+    pub(crate) identity: Option<String>,
     pub(crate) method: String,
     pub(crate) to: String,
     pub(crate) path: String,
@@ -225,6 +227,7 @@ impl Answer {
             verdict,
             status: status.to_owned(),
             from: String::new(),
+            identity: None,
             method: String::new(),
             to: String::new(),
             path: String::new(),

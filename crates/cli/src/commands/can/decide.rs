@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bailiwick_compile::{CallShape, ObjectKey, ObjectKind, RefusedCall, WorkloadConfig, suggest_allow};
+use bailiwick_compile::{CallShape, WorkloadConfig};
 use bailiwick_identity::{MtlsMode, PortTrust};
 use bailiwick_policy::{
-    Admission, Answer as Short, Call, Caller, ConnectionAttributes, ExplainedVerdict, Explanation,
-    Hypothesis, Outcome, PortProtocol, RuleInfo, Snapshot, SnapshotId, Timestamp, admit, explain,
+    Admission, Answer as Short, Call, Caller, ConnectionAttributes, ExplainedVerdict, Hypothesis, Outcome,
+    PortProtocol, RuleInfo, Snapshot, SnapshotId, Timestamp, admit, explain,
 };
 
-use super::answer::{Answer, Change, Nearest, RuleView, TraceView, Verdict, WouldBe, deciding, rule_name};
+use super::answer::{Answer, Nearest, RuleView, TraceView, Verdict, WouldBe, deciding, rule_name};
 use super::parties::{From, To};
-use super::request::{Asked, BadRequest, Read, Request, Target};
+use super::request::{Asked, BadRequest, Read, Request};
 use crate::folder::Folder;
+
+const EXCEPTION: &str = "an exception of a Deny allows nothing by itself: ask again afterwards";
 
 /// A call that nobody makes.
 #[derive(Debug)]
@@ -39,11 +41,9 @@ impl Question<'_> {
     /// Answers.
     pub(crate) fn answer(&self) -> Answer {
         let mut answer = self.steps().unwrap_or_else(|refused| *refused);
-        answer.from = match &self.from {
-            From::Anonymous => "anonymous".to_owned(),
-            From::Identity { id, .. } => id.to_string(),
-            From::Nameless(key) => key.to_string(),
-        };
+        if let From::Identity { id, .. } = &self.from {
+            answer.identity = Some(id.to_string());
+        }
         answer.to = format!("{}:{}", self.to.key, self.to.port);
         if let From::Identity { id, known: false } = &self.from
             && id.trust_domain() == &self.folder.compiled.mesh.trust_domain
@@ -119,6 +119,11 @@ impl Question<'_> {
         "connection closed".clone_into(&mut answer.status);
         answer.rule = names.first().cloned();
         answer.rules = rules.iter().map(|info| RuleView::of(info)).collect();
+        if let From::Identity { id, .. } = &self.from {
+            let denied_by = rules.first().map(|info| (&info.origin, info.name.as_ref()));
+            answer.allow = self.change(&Caller::Identity(id.clone()), CallShape::Tcp, denied_by);
+            answer.notes.extend(answer.allow.is_some().then(|| EXCEPTION.to_owned()));
+        }
         Err(Box::new(answer))
     }
 
@@ -222,6 +227,9 @@ impl Question<'_> {
             Short::Deny => Verdict::Deny,
         };
         let mut answer = self.refused(verdict, explanation.verdict.to_string());
+        if verdict == Verdict::Depends {
+            answer.reason = format!("at worst {}", answer.reason);
+        }
         answer.rule = deciding(&explanation.verdict);
         answer.rules = explanation.verdict.rules.iter().map(|rule| RuleView::of(&rule.info)).collect();
         answer.depends = explanation.depends.iter().map(ToString::to_string).collect();
@@ -246,54 +254,6 @@ impl Question<'_> {
         if answer.verdict != Verdict::Allow {
             "connection closed".clone_into(&mut answer.status);
         }
-    }
-
-    /// The YAML that would allow what is, or with nothing in audit would be, refused.
-    fn suggest(&self, explanation: &Explanation, caller: &Caller, read: Option<&Read>) -> Option<Change> {
-        let decided = explanation.would_be.as_ref().unwrap_or(&explanation.verdict);
-        if decided.outcome.permits() || explanation.answer() == Short::Depends {
-            return None;
-        }
-        let first = decided.rules.first();
-        let denied_by = first.map(|rule| (&rule.info.origin, rule.info.name.as_ref()));
-        let call = match (self.asked, read) {
-            (Asked::Http(Request { grpc: Some((service, method)), .. }), Some(_)) => {
-                CallShape::Grpc { service, method }
-            }
-            (_, None) => CallShape::Tcp,
-            (_, Some(read)) => {
-                let Target::Path(path) = &read.target else { return None };
-                CallShape::Http { method: &read.method, path: path.as_str() }
-            }
-        };
-        let refused = RefusedCall { caller, target: &self.to.key, port: self.to.port, call, denied_by };
-        let Folder { world, compiled, .. } = self.folder;
-        let suggestion = suggest_allow(world, compiled, &refused)?;
-        Some(Change {
-            file: self.file_of(&suggestion.object),
-            object: suggestion.object.to_string(),
-            field: suggestion.field,
-            line: suggestion.line,
-            document: suggestion.document,
-        })
-    }
-
-    fn file_of(&self, key: &ObjectKey) -> Option<String> {
-        let world = &self.folder.world;
-        let location = match key.kind {
-            ObjectKind::Policy => {
-                world.policies.iter().find(|object| object.key == *key).map(|object| &object.location)
-            }
-            ObjectKind::ClusterPolicy => {
-                world.cluster_policies.iter().find(|object| object.key == *key).map(|object| &object.location)
-            }
-            ObjectKind::Role
-            | ObjectKind::Authentication
-            | ObjectKind::TrustDomain
-            | ObjectKind::RelationSchema
-            | ObjectKind::Relationship => None,
-        };
-        location.map(|location| location.file.as_ref().to_owned())
     }
 
     fn add_notes(&self, answer: &mut Answer, trust: &PortTrust, caller: &Caller, seen: &Seen<'_>) {
@@ -326,6 +286,11 @@ impl Question<'_> {
                     answer.notes.push(format!("no host was given, so `{host}` was assumed (-H host:NAME)"));
                 }
             }
+        }
+        if answer.verdict == Verdict::Unauthenticated {
+            answer.notes.push(
+                "a caller that proves who it is may need nothing else: ask again with its name".to_owned(),
+            );
         }
         if answer.allow.as_ref().is_some_and(|change| change.field.contains("rules[")) {
             answer

@@ -79,15 +79,13 @@ fn an_answer_reads_from_the_verdict_to_what_would_allow_it() {
     let text = render(&answer(["shop/web", "GET", "shop/orders", "/orders/1"]));
     assert_eq!(
         text,
-        "ALLOW  spiffe://cluster.local/ns/shop/sa/web GET shop/orders:8080 /orders/1\n  \
+        "ALLOW  shop/web GET shop/orders:8080 /orders/1\n  \
+         caller   spiffe://cluster.local/ns/shop/sa/web\n  \
            rule     Policy shop/orders reads\n  \
            reason   allowed by Policy shop/orders rule reads\n"
     );
     let text = render(&answer(["shop/web", "POST", "shop/orders", "/orders/1"]));
-    assert!(
-        text.starts_with("DENY (403)  spiffe://cluster.local/ns/shop/sa/web POST shop/orders:8080"),
-        "{text}"
-    );
+    assert!(text.starts_with("DENY (403)  shop/web POST shop/orders:8080"), "{text}");
     assert!(text.contains("  rule     default\n  reason   denied by default: no rule allows it\n"), "{text}");
     assert!(
         text.contains("Policy shop/orders reads comes closest, but the method is POST, not GET\n"),
@@ -234,4 +232,31 @@ fn explain_says_how_every_rule_sees_the_call() {
     assert!(text.contains("explain  Policy shop/orders no-secrets (Deny) matches\n"), "{text}");
     assert!(text.contains("explain  Policy shop/orders reads (Allow) does not match: method\n"), "{text}");
     assert!(text.contains("secrets are secret"), "{text}");
+}
+
+/// The exception makes the rule wait for the handshake, and the call is then decided by the rest.
+#[test]
+fn a_deny_before_the_handshake_names_its_exception() {
+    let deny = |more: &str| {
+        format!(
+            "---\napiVersion: bailiwick.dev/v1alpha1\nkind: Policy\nmetadata: {{name: closed, namespace: shop}}\nspec:\n  rules:\n  - name: all\n    effect: Deny\n    subjects: [{{anyone: {{}}}}]\n    permissions: [{{any: {{}}}}]\n{more}"
+        )
+    };
+    let call = arguments(["shop/web", "GET", "shop/orders", "/orders/1"]);
+    let before = answered(&folder(&deny("")), &call).unwrap();
+    assert_eq!((before.verdict, before.status.as_str()), (Verdict::Deny, "connection closed"));
+    assert_eq!(before.rule.as_deref(), Some("Policy shop/closed all"));
+    let line = before.allow.expect("a suggestion").line;
+    let after = answered(&folder(&deny(&format!("    {line}\n"))), &call).unwrap();
+    assert_eq!(after.verdict, Verdict::Allow, "{line}");
+}
+
+/// A port in mesh mode Permissive: who proves nothing is told that proving itself could help.
+#[test]
+fn an_unproven_caller_is_not_sent_away_for_good() {
+    let permissive = "---\napiVersion: bailiwick.dev/v1alpha1\nkind: Authentication\nmetadata: {name: soft, namespace: shop}\nspec: {mtls: {mode: Permissive}}\n";
+    let call = arguments(["anonymous", "GET", "shop/orders", "/orders/1"]);
+    let answer = answered(&folder(permissive), &call).unwrap();
+    assert_eq!((answer.verdict, answer.status.as_str()), (Verdict::Unauthenticated, "401"));
+    assert!(answer.notes.iter().any(|note| note.contains("proves who it is")), "{:?}", answer.notes);
 }

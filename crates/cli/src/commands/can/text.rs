@@ -15,6 +15,9 @@ pub(crate) fn render(answer: &Answer) -> String {
             out.push_str(&format!("           {more}\n"));
         }
     };
+    if let Some(identity) = answer.identity.as_ref().filter(|identity| **identity != answer.from) {
+        line("caller", identity);
+    }
     match answer.rules.as_slice() {
         [] => {
             if let Some(rule) = &answer.rule {

@@ -1,7 +1,7 @@
 //! The corpus of docs/policy-semantics.md and tests/vectors, through `can`.
 
 use bailiwick_inputs::read_bytes;
-use bailiwick_testkit::vectors::{Details, Expect, Observed, Vector, VectorCall, load, run};
+use bailiwick_testkit::vectors::{Expect, Observed, Vector, VectorCall, load, run};
 
 use super::answer::Verdict;
 use super::request::Asked;
@@ -16,7 +16,7 @@ fn every_vector_holds_in_can() {
         // Without an address or a time the answer may be DEPENDS; a real call has both.
         arguments.ip = Some(asked.source.ip());
         arguments.now = Some(asked.now);
-        Ok(Some(observe(&folder, &arguments)?))
+        observe(&folder, &arguments)?.in_full(call)
     });
 }
 
@@ -63,9 +63,8 @@ fn arguments(vector: &Vector, call: &VectorCall) -> Arguments {
 fn observe(folder: &Folder, arguments: &Arguments) -> Result<Observed, String> {
     let asked = Asked::read(arguments).map_err(|mistake| mistake.to_string())?;
     let answer = ask(folder, arguments, &asked, true).map_err(|mistake| mistake.to_string())?;
-    let details =
-        Details { rule: answer.rule, would_be: answer.would_be.map(|would_be| expect(would_be.verdict)) };
-    Ok(Observed { expect: expect(answer.verdict), details: Some(details) })
+    let would_be = answer.would_be.map(|would_be| expect(would_be.verdict));
+    Ok(Observed { expect: expect(answer.verdict), rule: answer.rule, would_be })
 }
 
 fn expect(verdict: Verdict) -> Expect {

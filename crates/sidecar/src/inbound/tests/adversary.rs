@@ -159,7 +159,7 @@ async fn i6_a_call_is_never_authenticated_by_one_configuration_and_decided_by_an
         }
     });
     let requests = b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(20);
-    let until = tokio::time::Instant::now() + Duration::from_secs(3);
+    let until = tokio::time::Instant::now() + Duration::from_secs(2);
     while tokio::time::Instant::now() < until && stand.seen().is_empty() {
         let Ok(mut stream) = TcpStream::connect(stand.address).await else { continue };
         drop(stream.write_all(&requests).await);
@@ -254,4 +254,14 @@ async fn a_refusal_is_told_in_grpcs_words_to_grpc_only() {
         let answer = stand.get(WEB, "POST", "//orders", &format!("content-type: {kind}\r\n")).await;
         assert_eq!(status(&answer), "400", "{kind}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn f14_a_method_that_is_never_finished_does_not_hold_a_connection_as_an_idle_one_may() {
+    let limits = Limits { request_header: MOMENT, ..Limits::default() };
+    let stand = Stand::with(Setup { limits, ..Setup::default() }, usual()).await;
+    let mut stream = stand.client(WEB).await;
+    stream.write_all(b"GE").await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(3), stream.read(&mut [0; 16])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
 }

@@ -1,6 +1,6 @@
 //! Who may do what, and how refusals look.
 
-use bailiwick_authn::{ClientTls, CredentialStore, TrustStore, connect};
+use bailiwick_authn::{ClientTls, TrustStore, connect};
 use bailiwick_identity::MtlsMode;
 use bailiwick_policy::{Effect, Layer, Permission};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ async fn plaintext_on_a_strict_port_is_401_for_http_and_closed_otherwise() {
 async fn a_client_without_certificate_is_refused_by_tls() {
     let stand = Stand::with(Setup::default(), usual()).await;
     let trust = Arc::new(TrustStore::new(stand.authority.bundle()).unwrap());
-    let tls = ClientTls::mesh(Arc::new(CredentialStore::default()), trust);
+    let tls = ClientTls::stranger(trust);
     let stream = TcpStream::connect(stand.address).await.unwrap();
     let expected = super::stand::ORDERS.parse().unwrap();
     let refused = match connect(stream, &tls, &expected, Duration::from_secs(5)).await {

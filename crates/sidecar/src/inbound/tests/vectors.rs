@@ -340,7 +340,7 @@ fn the_corpus_through_a_sidecar() {
         }
         made += 1;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(observe(asked, &mut authorities)).map(Some)
+        runtime.block_on(observe(asked, &mut authorities)).and_then(|observed| observed.in_full(call))
     });
     println!("{made} calls made, {passed_over} passed over: another time or another machine's address");
     assert!(made > passed_over, "{made} of {}", made + passed_over);
