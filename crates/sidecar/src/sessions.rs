@@ -189,10 +189,12 @@ impl Sessions {
         let mut closed = 0;
         for connection in connections {
             let port = config.port(connection.port);
-            let valid = match &connection.proof {
-                Proof::Peer(evidence) => evidence.still_trusted(trust, &port.trust_domains, now).is_ok(),
-                Proof::Unproven => port.mode != MtlsMode::Strict,
-            };
+            // FAIL-CLOSED: under an invalid Authentication nothing is known about whom to believe, so nobody is.
+            let valid = port.invalid.is_none()
+                && match &connection.proof {
+                    Proof::Peer(evidence) => evidence.still_trusted(trust, &port.trust_domains, now).is_ok(),
+                    Proof::Unproven => port.mode != MtlsMode::Strict,
+                };
             if !valid && !connection.cut.is_cut() {
                 connection.cut.cut();
                 closed += 1;

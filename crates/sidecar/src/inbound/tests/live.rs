@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bailiwick_identity::{InvalidAuthentication, MtlsMode, PortTrust};
 use bailiwick_policy::{Effect, Permission, PolicyObject, PortProtocol};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
@@ -139,6 +140,24 @@ async fn a_withdrawn_root_closes_open_connections() {
     let other = bailiwick_testkit::TestAuthority::new("cluster.local");
     stand.shared.trust.replace(other.bundle()).unwrap();
     let closed = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut [0; 16])).await.unwrap();
+    assert!(closed.is_err() || closed.is_ok_and(|read| read == 0));
+}
+
+#[tokio::test]
+async fn under_an_invalid_authentication_nothing_lives_on() {
+    let application = Some(demo(true).await);
+    let setup = Setup { protocol: PortProtocol::Tcp, application, ..Setup::default() };
+    let stand = Stand::with(setup, both_may_live()).await;
+    let mut open = stand.client(WEB).await;
+    assert!(read_for(&mut open, Duration::from_millis(200)).await.starts_with("220 "));
+    let invalid = InvalidAuthentication {
+        object: "shop/default".to_owned(),
+        reason: "`mtls.mode` is unknown".to_owned(),
+    };
+    let trust_domains = vec!["cluster.local".parse().unwrap()];
+    let trust = PortTrust { mode: MtlsMode::Strict, trust_domains, audit: false, invalid: Some(invalid) };
+    stand.publish_trusting(trust, both_may_live());
+    let closed = tokio::time::timeout(Duration::from_secs(2), open.read(&mut [0; 16])).await.unwrap();
     assert!(closed.is_err() || closed.is_ok_and(|read| read == 0));
 }
 

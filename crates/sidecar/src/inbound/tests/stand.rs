@@ -108,6 +108,12 @@ impl Stand {
 
     /// Puts rules in force with another mode than the stand's.
     pub(super) fn publish_with(&self, mode: MtlsMode, objects: Vec<PolicyObject>) -> u64 {
+        let trust_domains = vec!["cluster.local".parse().unwrap()];
+        self.publish_trusting(PortTrust { mode, trust_domains, audit: false, invalid: None }, objects)
+    }
+
+    /// Puts rules in force, and what every port believes.
+    pub(super) fn publish_trusting(&self, default: PortTrust, objects: Vec<PolicyObject>) -> u64 {
         let mut version = self.published.lock().unwrap();
         *version += 1;
         let mut id = [0; 32];
@@ -119,12 +125,6 @@ impl Stand {
             trust_domain: "cluster.local".parse().unwrap(),
             authorization_audit: self.setup.authorization_audit,
             objects: objects.into_iter().map(bound).collect(),
-        };
-        let default = PortTrust {
-            mode,
-            trust_domains: vec!["cluster.local".parse().unwrap()],
-            audit: false,
-            invalid: None,
         };
         let candidate = Candidate {
             snapshot: Snapshot::build(id, parts).unwrap(),
