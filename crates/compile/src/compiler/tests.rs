@@ -4,6 +4,7 @@ use bailiwick_policy::{Effect, Mode, Permission};
 use proptest::prelude::*;
 
 use super::*;
+use crate::codes;
 use crate::testing::*;
 use crate::{
     AuthenticationSpec, ClusterPolicySpec, MtlsSpec, Object, ObjectKind, PolicySpec, RoleSpec, RuleSpec,
@@ -226,9 +227,15 @@ proptest! {
         prop_assert!(before.iter().zip(&after).all(|(before, after)| *before || !after));
     }
 
+    /// A Role in a cycle contributes nothing to an Allow, and one that inherits a broken Role keeps its own permissions
+    /// (policy semantics, section 4): breaking one member of a cycle ends the cycle, and the others speak again. That
+    /// is the one way in which breaking a Role gives, so worlds with a cycle are left to
+    /// `a_broken_member_ends_a_cycle`.
     #[test]
     fn breaking_an_object_only_ever_takes_away(world in worlds(), index in any::<prop::sample::Index>()) {
-        let before = verdicts(&compile(&world));
+        let compiled = compile(&world);
+        prop_assume!(compiled.diagnostics.iter().all(|message| message.code != codes::ROLE_CYCLE));
+        let before = verdicts(&compiled);
         let mut world = world;
         let count = world.policies.len();
         if count + world.roles.len() == 0 {

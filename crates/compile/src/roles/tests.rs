@@ -188,6 +188,19 @@ fn every_member_of_a_cycle_is_an_error_and_grants_nothing() {
 }
 
 #[test]
+fn a_broken_member_ends_a_cycle() {
+    let mut world = world();
+    world.roles.push(role("shop/a", &["b"], vec![get("/a")]));
+    world.roles.push(role("shop/b", &["a"], vec![get("/b")]));
+    assert!(!permits(&with_allow(&mut world, &["a"]), "shop/orders", "/a"));
+    world.policies.clear();
+    world.roles[1] = invalid(ObjectKind::Role, "shop/b", Selection::Everything);
+    let compiled = with_allow(&mut world, &["a"]);
+    assert!(permits(&compiled, "shop/orders", "/a"), "a Role that inherits a broken one keeps its own");
+    assert!(!permits(&compiled, "shop/orders", "/b"));
+}
+
+#[test]
 fn expansion_is_bounded_by_role_and_by_rule() {
     // K10: a diamond of diamonds is small; a wide one is refused whole, never cut.
     let mut diamond = world();
