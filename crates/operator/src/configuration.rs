@@ -16,13 +16,13 @@ use bailiwick_wire::{Digest, SCHEMA_LEVEL};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::audit::{AuditLog, AuthenticationEvent, EventOrigin};
 use crate::metrics::OperatorMetrics;
 use crate::publish::Publisher;
 use crate::serve::{Caller, proven};
-use crate::status::{SidecarFacts, SidecarKey, StatusBoard};
+use crate::status::{ConnectRefusal, SidecarFacts, SidecarKey, StatusBoard};
 use session::Session;
 
 /// How long a sidecar may take to say who it is.
@@ -84,7 +84,12 @@ impl Configuration for ConfigurationService {
             return Err(gone(&admitted.key.workload));
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let replaced = self.status.connected(admitted.key.clone(), number, admitted.facts);
+        let connected = self.status.connected(admitted.key.clone(), number, admitted.facts);
+        let replaced = connected.map_err(|refusal| {
+            let refusal = not_counted(refusal);
+            self.tell(&refusal, &caller);
+            refusal.status
+        })?;
         let (outbound, messages) = mpsc::channel(OUTBOUND);
         let session = Session {
             key: admitted.key,
@@ -120,7 +125,7 @@ impl ConfigurationService {
     }
 }
 
-/// A workload that is not in the world gets no snapshot, and keeps the one that it has (which can only be one that
+/// A workload that left the world gets no further snapshot, and keeps the one that it has (which can only be one that
 /// was in force): its sidecar ends with the workload, and its certificate is not renewed.
 fn gone(workload: &WorkloadKey) -> Status {
     Status::not_found(format!("there is no workload `{workload}`"))
@@ -151,13 +156,7 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
     };
     let publication = publisher.current();
     let Some(published) = publication.workloads.get(&workload) else {
-        // Only who has the identity of some workload there may learn that this one is missing.
-        let own = caller.id().workload().is_some_and(|own| own.namespace == workload.namespace);
-        return Err(if own {
-            NotAdmitted { reason: "workload-gone", status: gone(&workload) }
-        } else {
-            not_yours(caller, &workload)
-        });
+        return Err(not_yours(caller, &workload));
     };
     if published.identity != *caller.id() {
         return Err(not_yours(caller, &workload));
@@ -173,10 +172,21 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
     let facts = SidecarFacts {
         version: hello.sidecar_version.clone(),
         schema_level: hello.schema_level,
+        identity: caller.id().clone(),
+        certificate_serial: caller.peer.serial().to_owned(),
         certificate_not_after: caller.peer.not_after(),
     };
     let key = SidecarKey { workload, instance: hello.instance.clone() };
     Ok(Admitted { key, identity: published.identity.clone(), facts, bundle })
+}
+
+fn not_counted(refusal: ConnectRefusal) -> NotAdmitted {
+    let (reason, code) = match refusal {
+        ConnectRefusal::InstanceTaken => ("instance-taken", Code::AlreadyExists),
+        ConnectRefusal::CertificateInUse => ("certificate-in-use", Code::AlreadyExists),
+        ConnectRefusal::TooMany => ("too-many-sidecars", Code::ResourceExhausted),
+    };
+    NotAdmitted { reason, status: Status::new(code, refusal.to_string()) }
 }
 
 fn not_yours(caller: &Caller, workload: &WorkloadKey) -> NotAdmitted {

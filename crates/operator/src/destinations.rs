@@ -10,7 +10,7 @@ use bailiwick_runtime::drain;
 use bailiwick_wire::proto::destinations_server::Destinations;
 use bailiwick_wire::proto::lookup_request::Action;
 use bailiwick_wire::proto::{LookupRequest, LookupResponse};
-use bailiwick_wire::{Destination, Endpoint, Query, decode_query, encode_destination};
+use bailiwick_wire::{Destination, Endpoint, MAXIMUM_OPEN_QUERIES, Query, decode_query, encode_destination};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,8 +19,6 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::publish::Publisher;
 use crate::serve::{Caller, proven};
 
-/// Open questions of one sidecar.
-const MOST_QUERIES: usize = 4096;
 /// Answers that wait for a reader; the rest waits in the table.
 const OUTBOUND: usize = 16;
 /// A sidecar that takes nothing for this long is cut, and asks again.
@@ -153,10 +151,8 @@ impl Session {
             Some(Action::Subscribe(query)) => {
                 let query =
                     decode_query(&query).map_err(|error| Status::invalid_argument(error.to_string()))?;
-                if self.open.len() >= MOST_QUERIES && !self.open.contains_key(&id) {
-                    return Err(Status::resource_exhausted(format!(
-                        "at most {MOST_QUERIES} questions may be open"
-                    )));
+                if self.open.len() >= MAXIMUM_OPEN_QUERIES && !self.open.contains_key(&id) {
+                    return self.refuse(id).await;
                 }
                 self.open.insert(id, Question { query, version: 0, answer: None });
                 self.answer(id).await
@@ -167,6 +163,13 @@ impl Session {
             }
             None => Err(Status::invalid_argument("the request neither asks nor ends a question")),
         }
+    }
+
+    /// FAIL-CLOSED: one question too many is `Unknown`, so its call is refused. The stream and every other question
+    /// stay.
+    async fn refuse(&self, id: u64) -> Result<(), Status> {
+        tracing::warn!(query = id, limit = MAXIMUM_OPEN_QUERIES, "a sidecar has too many questions open");
+        self.send(encode_destination(id, 1, &Destination::Unknown)).await
     }
 
     /// Sends the answer if it is another one than before.
@@ -181,10 +184,38 @@ impl Session {
         question.version += 1;
         let message = encode_destination(id, question.version, &answer);
         question.answer = Some(answer);
+        self.send(message).await
+    }
+
+    async fn send(&self, message: LookupResponse) -> Result<(), Status> {
         match timeout(SEND_DEADLINE, self.outbound.send(Ok(message))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Status::cancelled("the sidecar left")),
             Err(_) => Err(Status::deadline_exceeded("the sidecar does not read")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_question_too_many_is_refused_and_the_stream_stays() {
+        let (_table, table) = watch::channel(Arc::new(DestinationTable::default()));
+        let (outbound, mut answers) = mpsc::channel(1);
+        let mut session = Session { table, open: HashMap::new(), outbound };
+        let query = Query::Address { ip: [10, 0, 0, 1].into(), port: 80_u32.try_into().unwrap() };
+        let ask = |query_id: usize| LookupRequest {
+            query_id: u64::try_from(query_id).unwrap(),
+            action: Some(Action::Subscribe(bailiwick_wire::encode_query(&query))),
+        };
+        for id in 1..=MAXIMUM_OPEN_QUERIES + 1 {
+            session.receive(ask(id)).await.unwrap();
+            let answer = bailiwick_wire::decode_destination(&answers.recv().await.unwrap().unwrap()).unwrap();
+            let refused = id > MAXIMUM_OPEN_QUERIES;
+            assert_eq!(answer, if refused { Destination::Unknown } else { Destination::Outside });
+        }
+        assert_eq!(session.open.len(), MAXIMUM_OPEN_QUERIES);
     }
 }

@@ -32,6 +32,10 @@ pub(crate) enum StateFolderError {
         "the state folder `{path}` is open to other users (mode {found:04o}); run `chmod 700 {path}` if nobody else read it, else remove it and start with a new root"
     )]
     Permissions { path: PathBuf, found: u32 },
+    #[error(
+        "the state folder `{path}` belongs to user {owner}, and this process runs as user {user}; run as its owner, or give a folder of its own"
+    )]
+    Owner { path: PathBuf, owner: u32, user: u32 },
     #[error("the state folder `{path}` is in use by another operator; stop it, or give a folder of its own")]
     InUse { path: PathBuf },
     #[error("`{path}` cannot be read: {source}")]
@@ -150,11 +154,17 @@ pub(crate) fn unix_millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Makes a folder (0700) if it is missing, and refuses one that other users can enter.
+/// Makes a folder (0700) if it is missing, and refuses one that belongs to another user or that others can enter.
 pub(crate) fn private_folder(path: &Path) -> Result<(), StateFolderError> {
     let failed = |source| StateFolderError::Folder { path: path.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    let found = fs::metadata(path).map_err(failed)?.mode() & 0o777;
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    // FAIL-CLOSED: whoever owns the folder can open it, and replace what is in it, at any time.
+    if owner != user {
+        return Err(StateFolderError::Owner { path: path.to_owned(), owner, user });
+    }
+    let found = metadata.mode() & 0o777;
     if found & 0o077 == 0 {
         Ok(())
     } else {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bailiwick_compile::ObjectKey;
+use bailiwick_identity::SpiffeId;
 use bailiwick_policy::{SnapshotId, WorkloadKey};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,8 @@ use crate::state::unix_millis;
 
 /// How many publications are remembered.
 const REMEMBERED: usize = 64;
+/// Sidecars of one workload.
+const MOST_SIDECARS: usize = 10_000;
 
 /// One sidecar: the workload, and its name among those of the workload. It outlives a connection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +33,29 @@ pub(crate) struct SidecarKey {
 pub(crate) struct SidecarFacts {
     pub(crate) version: String,
     pub(crate) schema_level: u32,
+    pub(crate) identity: SpiffeId,
+    /// The certificate's, lower-case hexadecimal.
+    pub(crate) certificate_serial: String,
     /// Seconds since the Unix epoch.
     pub(crate) certificate_not_after: i64,
+}
+
+impl SidecarFacts {
+    /// An identity's serial numbers are unique: one authority gives them.
+    fn same_certificate(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.certificate_serial == other.certificate_serial
+    }
+}
+
+/// Why a sidecar's stream is not counted, and so is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConnectRefusal {
+    #[error("this instance is connected already, under another certificate")]
+    InstanceTaken,
+    #[error("this certificate is in use by another instance of the workload")]
+    CertificateInUse,
+    #[error("the workload has {MOST_SIDECARS} sidecars connected already")]
+    TooMany,
 }
 
 /// What became of an object in the compile.
@@ -173,7 +197,20 @@ impl StatusBoard {
 
     /// A sidecar's stream begins. Another stream of the same sidecar (half-open, most likely) is told to end; the
     /// token is cancelled when that happens to this one.
-    pub(crate) fn connected(&self, key: SidecarKey, session: u64, facts: SidecarFacts) -> CancellationToken {
+    ///
+    /// INVARIANT: a certificate stands for one sidecar of a workload, so that nobody raises `Enforced` or ends the
+    /// stream of another.
+    ///
+    /// # Errors
+    /// See [`ConnectRefusal`]. Nothing has changed then.
+    pub(crate) fn connected(
+        &self,
+        key: SidecarKey,
+        session: u64,
+        facts: SidecarFacts,
+    ) -> Result<CancellationToken, ConnectRefusal> {
+        let mut inner = self.lock();
+        inner.admits(&key, &facts)?;
         let replaced = CancellationToken::new();
         let sidecar = Sidecar {
             session,
@@ -184,12 +221,11 @@ impl StatusBoard {
             refused: None,
             bundle: None,
         };
-        let mut inner = self.lock();
         if let Some(old) = inner.sidecars.insert(key, sidecar) {
             old.replaced.cancel();
         }
         self.count(&inner);
-        replaced
+        Ok(replaced)
     }
 
     /// A sidecar's stream has ended.
@@ -259,6 +295,24 @@ impl StatusBoard {
 }
 
 impl Inner {
+    fn admits(&self, key: &SidecarKey, facts: &SidecarFacts) -> Result<(), ConnectRefusal> {
+        if let Some(old) = self.sidecars.get(key) {
+            // Under another identity it is what remains from before the workload changed its service account.
+            let reconnect = old.facts.same_certificate(facts) || old.facts.identity != facts.identity;
+            if !reconnect {
+                return Err(ConnectRefusal::InstanceTaken);
+            }
+        }
+        let mut others = 0_usize;
+        for (_, other) in self.of_workload(&key.workload).filter(|(other, _)| *other != key) {
+            if other.facts.same_certificate(facts) {
+                return Err(ConnectRefusal::CertificateInUse);
+            }
+            others += 1;
+        }
+        if others >= MOST_SIDECARS { Err(ConnectRefusal::TooMany) } else { Ok(()) }
+    }
+
     fn of_workload<'a>(
         &'a self,
         workload: &'a WorkloadKey,

@@ -77,5 +77,9 @@ pub const MAXIMUM_BUNDLE_BYTES: usize = 4 * 1024 * 1024;
 /// The longest gRPC message that either side reads, bytes: a chunk and its envelope.
 pub const MAXIMUM_MESSAGE_BYTES: usize = 9 * 1024 * 1024;
 
+/// The most questions that one sidecar may have open at `Destinations`. A sidecar asks no more, and the operator
+/// refuses each question above it.
+pub const MAXIMUM_OPEN_QUERIES: usize = 4096;
+
 #[cfg(test)]
 mod tests;

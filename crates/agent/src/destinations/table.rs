@@ -4,12 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bailiwick_wire::{Destination, Query};
+use bailiwick_wire::{Destination, MAXIMUM_OPEN_QUERIES, Query};
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// An application that dials everything must not fill our memory or the operator's.
-const MOST: usize = 10_000;
 
 /// The answers to one question; `None` before the first.
 pub(super) type Answers = watch::Receiver<Option<Arc<Destination>>>;
@@ -39,8 +36,9 @@ impl Table {
             entry.last_used = now;
             return Ok((entry.answers.subscribe(), false));
         }
-        if self.entries.len() >= MOST {
-            return Err(MOST);
+        // An application that dials everything must not fill our memory or the operator's.
+        if self.entries.len() >= MAXIMUM_OPEN_QUERIES {
+            return Err(MAXIMUM_OPEN_QUERIES);
         }
         self.next_id += 1;
         let entry = Entry { id: self.next_id, answers: watch::Sender::new(None), last_used: now };
@@ -110,10 +108,11 @@ mod tests {
         assert_eq!(table.remove_unused(start + unused, unused), [2], "the first is held");
         table.answer(1, Destination::Outside);
         assert_eq!(held.borrow().as_deref(), Some(&Destination::Outside));
-        for port in 2..=10_000 {
+        for port in 2..=4096 {
             table.subscribe(&query(port), start).unwrap();
         }
-        assert_eq!(table.subscribe(&query(10_001), start).unwrap_err(), MOST);
+        let refused = table.subscribe(&query(4097), start).unwrap_err();
+        assert_eq!(refused, MAXIMUM_OPEN_QUERIES, "no more than the operator answers");
         assert!(!table.subscribe(&query(1), start).unwrap().1, "one in use is still answered");
     }
 }

@@ -189,10 +189,15 @@ impl Session {
             .as_slice()
             .try_into()
             .map_err(|_| Status::invalid_argument("the acknowledged snapshot has no id"))?;
-        let offered = self.offered.as_ref().map_or(0, |offered| offered.position.version);
+        let offered = self.offered.as_ref().filter(|offered| ack.version <= offered.position.version);
         // An acknowledgement of what was never offered would make an edit look enforced.
-        if ack.version > offered {
+        let Some(offered) = offered else {
             return Err(Status::invalid_argument("a snapshot is acknowledged that was not offered"));
+        };
+        // That of a snapshot before the last one is out of date, and the newer one's is on its way.
+        if id != offered.encoded.id().0 {
+            tracing::warn!(workload = %self.key.workload, instance = %self.key.instance, version = ack.version, "an acknowledgement that does not name the offered snapshot is ignored");
+            return Ok(());
         }
         self.status.acknowledged(&self.key, self.number, SnapshotId(id), ack.version);
         Ok(())

@@ -69,6 +69,17 @@ fn a_folder_that_others_can_enter_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_folder_of_another_user_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let user = fs::metadata(folder.path()).unwrap().uid();
+    // Only root can give a folder away; for everyone else the root folder is another's.
+    let given = std::os::unix::fs::chown(folder.path(), Some(user + 1), None).is_ok();
+    let path = if given { folder.path() } else { Path::new("/") };
+    let error = private_folder(path).unwrap_err();
+    assert!(matches!(error, StateFolderError::Owner { .. }), "{error}");
+}
+
+#[test]
 fn a_damaged_file_is_told_and_never_read_as_zero() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");

@@ -114,7 +114,8 @@ async fn an_edit_reaches_only_the_sidecars_that_it_concerns() {
     let orders = ground.enrolled(&running, "shop/orders").await;
     let web = ground.enrolled(&running, "shop/web").await;
     // It never reads: nobody else must notice.
-    let _stuck = orders.stream(at, hello("shop/orders", "stuck")).await.unwrap();
+    let stuck = ground.enrolled(&running, "shop/orders").await;
+    let _stuck = stuck.stream(at, hello("shop/orders", "stuck")).await.unwrap();
     let mut orders = orders.stream(at, hello("shop/orders", "a")).await.unwrap();
     let mut web = web.stream(at, hello("shop/web", "a")).await.unwrap();
     orders.header().await.unwrap();
@@ -144,7 +145,7 @@ async fn l5_another_workload_s_configuration_is_refused() {
         Code::PermissionDenied,
         "that it is missing is not told"
     );
-    assert_eq!(code(hello("shop/gone", "a")).await, Code::NotFound);
+    assert_eq!(code(hello("shop/gone", "a")).await, Code::PermissionDenied, "nor in its own namespace");
     assert_eq!(code(hello("shop/WEB", "a")).await, Code::InvalidArgument);
     assert_eq!(code(hello("shop/web", "a\nb")).await, Code::InvalidArgument);
     let mut old = hello("shop/web", "a");
