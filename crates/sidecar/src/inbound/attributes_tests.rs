@@ -96,3 +96,14 @@ fn f2_grpc_needs_its_content_type_and_no_escape() {
     assert!(!grpc("/p.S/M", "application/grpc-evil").unwrap().is_grpc());
     assert_eq!(grpc("/p%2ES/M", "application/grpc").unwrap_err(), BadRequest::GrpcEscape);
 }
+
+#[test]
+fn b4_a_repeated_content_type_is_no_grpc_in_either_order() {
+    for (first, second) in [("application/grpc", "text/plain"), ("text/plain", "application/grpc")] {
+        let request = Request::post("/p.S/M")
+            .header(HOST, "a")
+            .header(CONTENT_TYPE, first)
+            .header(CONTENT_TYPE, second);
+        assert!(!read(request.body(()).unwrap()).unwrap().is_grpc(), "{first}, {second}");
+    }
+}

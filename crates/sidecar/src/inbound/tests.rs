@@ -2,6 +2,7 @@
 
 mod adversary;
 mod calls;
+mod frames;
 mod framing;
 mod http2;
 mod live;

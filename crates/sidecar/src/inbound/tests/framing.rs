@@ -101,3 +101,43 @@ async fn e1_an_upgrade_to_http2_is_no_tunnel() {
     let seen = stand.seen();
     assert!(!seen[0].headers.contains_key("upgrade") && !seen[0].headers.contains_key("http2-settings"));
 }
+
+#[tokio::test]
+async fn a9_bytes_that_are_no_text_are_refused() {
+    let stand = Stand::with(Setup::default(), usual()).await;
+    let escaped = ["%00", "a%0d%0aX:y", "%zz", "%", "%c0%af", "%7f", "%c2%85"];
+    let mut targets: Vec<Vec<u8>> =
+        escaped.iter().map(|text| format!("/orders/{text}").into_bytes()).collect();
+    targets.extend([0x80, 0xa0, 0xc3, 0xff].map(|byte| [b"/orders/".as_slice(), &[byte]].concat()));
+    for target in targets {
+        let request =
+            [b"GET ".as_slice(), &target, b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"].concat();
+        let answer = stand.exchange(WEB, &request).await;
+        assert_eq!(status(&answer), "400", "{:?}: {answer:?}", String::from_utf8_lossy(&target));
+    }
+    assert!(stand.seen().is_empty());
+}
+
+/// The head of such a request is sound, so it is decided; its body breaks on the way, and the application must never
+/// take what came for a whole request, nor what follows for another.
+#[tokio::test]
+async fn d3_a_broken_chunk_is_no_request_and_hides_none() {
+    let stand = Stand::with(Setup::default(), usual()).await;
+    let chunks = [
+        "11111111111111111\r\nx\r\n0\r\n\r\n",
+        "0x1\r\nx\r\n0\r\n\r\n",
+        "+1\r\nx\r\n0\r\n\r\n",
+        "-1\r\nx\r\n0\r\n\r\n",
+        "1\r\nxy\r\n0\r\n\r\n",
+        "1\nx\n0\n\n",
+    ];
+    for chunk in chunks {
+        let request = format!(
+            "POST /orders HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunk}GET /orders/7 HTTP/1.1\r\nhost: a\r\n\r\n"
+        );
+        let answer = stand.exchange(WEB, request.as_bytes()).await;
+        assert_ne!(status(&answer), "200", "{chunk:?}: {answer:?}");
+        assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{chunk:?}: {answer:?}");
+    }
+    assert!(stand.seen().is_empty(), "{:?}", stand.seen());
+}
