@@ -6,6 +6,7 @@
 //!           │     └─ wire ─────┐   └──────────┴─ cli (binary)          demo (binary): alone
 //!           ├─ authn ──────────┼─ agent ── sidecar (binary)
 //!           └─ ca ──── operator, cli, testkit            bench (binary): starts the others as processes
+//! pod ──── capture ── sidecar;  pod ──── injector ── operator;  pod ── cli
 //! ```
 //!
 //! A new crate or arrow is a decision: change [`ARROWS`], the drawing in ARCHITECTURE.md and, if it alters what a wall keeps apart,
@@ -31,9 +32,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ca", &["identity"]),
     ("agent", &["identity", "policy", "wire", "authn"]),
     ("runtime", &[]),
-    ("sidecar", &["identity", "policy", "wire", "authn", "agent", "runtime"]),
-    ("operator", &["identity", "policy", "compile", "inputs", "api", "wire", "authn", "ca", "runtime"]),
-    ("cli", &["identity", "policy", "compile", "inputs", "api", "authn", "ca"]),
+    ("pod", &[]),
+    ("capture", &["pod"]),
+    ("injector", &["compile", "inputs", "pod"]),
+    ("sidecar", &["identity", "policy", "wire", "authn", "agent", "runtime", "pod", "capture"]),
+    (
+        "operator",
+        &[
+            "identity", "policy", "compile", "inputs", "api", "wire", "authn", "ca", "runtime", "pod",
+            "injector",
+        ],
+    ),
+    ("cli", &["identity", "policy", "compile", "inputs", "api", "authn", "ca", "pod"]),
     ("demo", &[]),
     ("bench", &["identity", "ca"]),
     ("testkit", &["identity", "policy", "compile", "inputs", "wire", "authn", "ca", "agent"]),
@@ -43,7 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const BINARIES: &[&str] = &["sidecar", "operator", "cli", "demo", "bench"];
 
 /// Crates that compute and do nothing else.
-const PURE: &[&str] = &["identity", "policy", "compile", "wire"];
+const PURE: &[&str] = &["identity", "policy", "compile", "wire", "pod", "injector"];
 
 /// What brings an async runtime, a socket, TLS or a cluster into a tree.
 const IMPURE: &[&str] = &["tokio", "hyper", "rustls", "kube", "k8s-openapi", "tonic", "socket2"];
