@@ -1,7 +1,7 @@
 # Every job of the project under one name. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: demo test check bench fuzz crds deps help
+.PHONY: demo test check bench fuzz crds deps cluster-up cluster-down cluster-shell help
 
 ARGS ?=
 
@@ -26,5 +26,14 @@ crds: ## Write the custom resource definitions from the Rust types to crds/
 deps: ## Install or report what the tests need
 	@bash tests/run.sh --only deps $(ARGS)
 
+cluster-up: ## Start the test cluster (once for a machine it is built first, in nine minutes or so)
+	@bash tests/cluster/cluster.sh up
+
+cluster-down: ## End the test cluster and remove all of it
+	@bash tests/cluster/cluster.sh down
+
+cluster-shell: ## A shell with kubectl and helm for the test cluster
+	@bash tests/cluster/cluster.sh shell
+
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
