@@ -347,7 +347,7 @@ async fn destinations_are_answered_kept_current_and_kept_without_the_operator() 
     session.outbound.send(Ok(encode_destination(id, 1, &Destination::Unknown))).await.unwrap();
     let mut found = asking.await.unwrap().unwrap();
     assert_eq!(*found.current(), Destination::Unknown);
-    let none_ready = Destination::Endpoints(Vec::new());
+    let none_ready = Destination::Endpoints(Vec::new().into());
     session.outbound.send(Ok(encode_destination(id, 2, &none_ready))).await.unwrap();
     assert_eq!(*timeout(Duration::from_secs(5), found.changed()).await.unwrap(), none_ready);
 

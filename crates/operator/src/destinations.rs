@@ -41,11 +41,13 @@ impl DestinationTable {
             Query::Service { namespace, name, port } => self
                 .services
                 .get(&(namespace.clone(), name.clone(), *port))
-                .map_or(Destination::Unknown, |endpoints| Destination::Endpoints(endpoints.clone())),
+                .map_or(Destination::Unknown, |endpoints| Destination::Endpoints(endpoints.clone().into())),
             Query::Address { ip, port } => self
                 .addresses
                 .get(&SocketAddr::new(*ip, port.number()))
-                .map_or(Destination::Outside, |endpoint| Destination::Endpoints(vec![endpoint.clone()])),
+                .map_or(Destination::Outside, |endpoint| {
+                    Destination::Endpoints(vec![endpoint.clone()].into())
+                }),
         }
     }
 }

@@ -47,11 +47,27 @@ impl std::fmt::Display for Query {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// To one of these ready endpoints; there may be none at the moment.
-    Endpoints(Vec<Endpoint>),
+    Endpoints(Endpoints),
     /// Outside the mesh: as the application sent it.
     Outside,
     /// There is no such Service or port.
     Unknown,
+}
+
+/// Ready endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Endpoints {
+    /// All of them.
+    pub ready: Vec<Endpoint>,
+    /// One client stays with one of them for as long as it is there (`sessionAffinity: ClientIP`).
+    pub sticky: bool,
+}
+
+impl From<Vec<Endpoint>> for Endpoints {
+    /// Any of them may be called at any time.
+    fn from(ready: Vec<Endpoint>) -> Self {
+        Self { ready, sticky: false }
+    }
 }
 
 /// One ready endpoint.
@@ -127,7 +143,11 @@ pub fn encode_destination(query_id: u64, version: u64, answer: &Destination) -> 
     use proto::lookup_response::Result as Wire;
     let result = match answer {
         Destination::Endpoints(endpoints) => {
-            Wire::Endpoints(proto::Endpoints { endpoints: endpoints.iter().map(encode_endpoint).collect() })
+            let Endpoints { ready, sticky } = endpoints;
+            Wire::Endpoints(proto::Endpoints {
+                endpoints: ready.iter().map(encode_endpoint).collect(),
+                sticky: *sticky,
+            })
         }
         Destination::Outside => Wire::Outside(proto::Outside {}),
         Destination::Unknown => Wire::Unknown(proto::Unknown {}),
@@ -162,7 +182,8 @@ fn answer(message: &proto::LookupResponse) -> FieldResult<Destination> {
     use proto::lookup_response::Result as Wire;
     match required("result", message.result.as_ref())? {
         Wire::Endpoints(endpoints) => {
-            each("endpoints", &endpoints.endpoints, endpoint).map(Destination::Endpoints)
+            let ready = each("endpoints", &endpoints.endpoints, endpoint)?;
+            Ok(Destination::Endpoints(Endpoints { ready, sticky: endpoints.sticky }))
         }
         Wire::Outside(proto::Outside {}) => Ok(Destination::Outside),
         Wire::Unknown(proto::Unknown {}) => Ok(Destination::Unknown),

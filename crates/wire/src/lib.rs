@@ -14,8 +14,8 @@
 //!                                `---- assemble ---'--> Assembled{ Configuration, id, Position }
 //! ```
 //!
-//! Feature `rpc` adds the gRPC stubs ([`proto`]): `Identity` (no client certificate), `Configuration` and
-//! `Destinations` (mTLS). The messages are described in `proto/bailiwick/v1/*.proto`.
+//! Feature `rpc` adds the gRPC stubs ([`proto`]): `Identity` (no client certificate), `Configuration`,
+//! `Destinations` and `Reports` (mTLS). The messages are described in `proto/bailiwick/v1/*.proto`.
 
 mod assemble;
 mod bundle;
@@ -30,6 +30,7 @@ mod encode_object;
 mod error;
 mod greeting;
 mod position;
+mod report;
 
 /// The generated messages and, with feature `rpc`, the service stubs.
 #[expect(missing_docs, reason = "generated; the .proto files hold the documentation")]
@@ -51,7 +52,7 @@ pub use bundle::{decode_bundle, encode_bundle};
 pub use chunk::{ChunkCache, decode_chunk};
 pub use decode_header::{Header, decode_header};
 pub use destination::{
-    Destination, Endpoint, Query, Transport, decode_destination, decode_query, encode_destination,
+    Destination, Endpoint, Endpoints, Query, Transport, decode_destination, decode_query, encode_destination,
     encode_query,
 };
 pub use digest::{Digest, DigestError};
@@ -59,6 +60,10 @@ pub use encode::{Encoded, encode};
 pub use error::{DecodeError, FieldError, FieldProblem};
 pub use greeting::{Greeting, decode_hello};
 pub use position::Position;
+pub use report::{
+    MAXIMUM_REPORTED_RULES, MAXIMUM_REPORTED_TEXT_BYTES, Report, ReportedCall, ReportedCaller,
+    ReportedOutcome, ReportedRule, ReportedVerdict, ReportedWouldBe, decode_report, encode_report,
+};
 
 /// The schema level that this build writes and the highest that it reads. It grows whenever a message gains a meaning
 /// that an older reader would miss; a reader refuses a header of a higher level, and the operator replaces by deny

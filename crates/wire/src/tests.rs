@@ -445,7 +445,7 @@ fn answers_go_round_and_plaintext_is_never_guessed() {
         workload: Some(WorkloadKey { namespace: "shop".parse().unwrap(), name: "orders".parse().unwrap() }),
     };
     let plain = Endpoint { transport: Transport::AsSent, workload: None, ..endpoint.clone() };
-    let answer = Destination::Endpoints(vec![endpoint, plain]);
+    let answer = Destination::Endpoints(Endpoints { ready: vec![endpoint, plain], sticky: true });
     let message = encode_destination(4, 1, &answer);
     assert_eq!(decode_destination(&message).unwrap(), answer);
     assert_eq!(

@@ -127,7 +127,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn endpoints(destination: &Destination) -> Option<&[Endpoint]> {
     match destination {
-        Destination::Endpoints(endpoints) => Some(endpoints),
+        Destination::Endpoints(endpoints) => Some(&endpoints.ready),
         Destination::Outside | Destination::Unknown => None,
     }
 }

@@ -752,6 +752,10 @@ pub mod lookup_response {
 pub struct Endpoints {
     #[prost(message, repeated, tag = "1")]
     pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    /// One client stays with one endpoint for as long as it is there (a Service with sessionAffinity ClientIP). A reader
+    /// that does not know this balances as usual.
+    #[prost(bool, tag = "2")]
+    pub sticky: bool,
 }
 /// One ready endpoint.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -777,6 +781,121 @@ pub struct Outside {}
 /// There is no such Service or port.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unknown {}
+/// One denial, or would-be denial. Never a credential, a header or a query string; every text is bounded.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DenialReport {
+    /// What the caller was told, and what the audit event holds.
+    #[prost(string, tag = "1")]
+    pub decision_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub connection_id: ::prost::alloc::string::String,
+    /// When, milliseconds since the Unix epoch.
+    #[prost(int64, tag = "3")]
+    pub time_ms: i64,
+    /// The workload that refused. Its service account's identity must be the peer's.
+    #[prost(string, tag = "4")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub workload: ::prost::alloc::string::String,
+    /// The container port.
+    #[prost(uint32, tag = "6")]
+    pub port: u32,
+    #[prost(message, optional, tag = "7")]
+    pub caller: ::core::option::Option<ReportedCaller>,
+    #[prost(message, optional, tag = "8")]
+    pub call: ::core::option::Option<ReportedCall>,
+    #[prost(enumeration = "ReportedVerdict", tag = "9")]
+    pub verdict: i32,
+    #[prost(enumeration = "ReportedOutcome", tag = "10")]
+    pub outcome: i32,
+    /// The first deciding rules, sorted by kind, namespace, name, rule.
+    #[prost(message, repeated, tag = "11")]
+    pub rules: ::prost::alloc::vec::Vec<ReportedRule>,
+    /// How many there are in all.
+    #[prost(uint32, tag = "12")]
+    pub rule_count: u32,
+    /// Set where objects in Audit mode, or a namespace in audit, would have decided otherwise.
+    #[prost(message, optional, tag = "13")]
+    pub would_be: ::core::option::Option<ReportedWouldBe>,
+    /// The status that was answered; 0 where there was none.
+    #[prost(uint32, tag = "14")]
+    pub status: u32,
+    /// SHA-256 of the snapshot that decided, and where it stood in time.
+    #[prost(bytes = "vec", tag = "15")]
+    pub snapshot_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "16")]
+    pub snapshot_version: u64,
+    /// How many reports were left out since the one before this.
+    #[prost(uint64, tag = "17")]
+    pub left_out: u64,
+}
+/// Who called.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportedCaller {
+    /// The TCP peer.
+    #[prost(string, tag = "3")]
+    pub ip: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+    #[prost(oneof = "reported_caller::Proof", tags = "1, 2")]
+    pub proof: ::core::option::Option<reported_caller::Proof>,
+}
+/// Nested message and enum types in `ReportedCaller`.
+pub mod reported_caller {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Proof {
+        /// The proven SPIFFE ID.
+        #[prost(string, tag = "1")]
+        Identity(::prost::alloc::string::String),
+        /// Why there is none: a word of a fixed set.
+        #[prost(string, tag = "2")]
+        Unproven(::prost::alloc::string::String),
+    }
+}
+/// What was asked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportedCall {
+    /// http/1, http/2 or tcp.
+    #[prost(string, tag = "1")]
+    pub protocol: ::prost::alloc::string::String,
+    /// Empty for TCP. The path is the canonical one, without the query. Each is cut at 1,024 bytes.
+    #[prost(string, tag = "2")]
+    pub method: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub grpc: bool,
+}
+/// A rule that decided.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportedRule {
+    /// ClusterPolicy, Policy, or Default where nothing allowed the call.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub rule: ::prost::alloc::string::String,
+}
+/// What would have been decided.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportedWouldBe {
+    #[prost(enumeration = "ReportedVerdict", tag = "1")]
+    pub verdict: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<ReportedRule>,
+}
+/// The end of a stream of reports.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportSummary {
+    /// How many the operator took.
+    #[prost(uint64, tag = "1")]
+    pub taken: u64,
+}
 /// How bytes travel to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -805,6 +924,72 @@ impl TransportMode {
             "TRANSPORT_MODE_UNSPECIFIED" => Some(Self::Unspecified),
             "TRANSPORT_MODE_MESH" => Some(Self::Mesh),
             "TRANSPORT_MODE_AS_SENT" => Some(Self::AsSent),
+            _ => None,
+        }
+    }
+}
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReportedVerdict {
+    Unspecified = 0,
+    Allow = 1,
+    Deny = 2,
+}
+impl ReportedVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REPORTED_VERDICT_UNSPECIFIED",
+            Self::Allow => "REPORTED_VERDICT_ALLOW",
+            Self::Deny => "REPORTED_VERDICT_DENY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REPORTED_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "REPORTED_VERDICT_ALLOW" => Some(Self::Allow),
+            "REPORTED_VERDICT_DENY" => Some(Self::Deny),
+            _ => None,
+        }
+    }
+}
+/// What became of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReportedOutcome {
+    Unspecified = 0,
+    Forwarded = 1,
+    Refused = 2,
+    Closed = 3,
+    Cut = 4,
+}
+impl ReportedOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REPORTED_OUTCOME_UNSPECIFIED",
+            Self::Forwarded => "REPORTED_OUTCOME_FORWARDED",
+            Self::Refused => "REPORTED_OUTCOME_REFUSED",
+            Self::Closed => "REPORTED_OUTCOME_CLOSED",
+            Self::Cut => "REPORTED_OUTCOME_CUT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REPORTED_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "REPORTED_OUTCOME_FORWARDED" => Some(Self::Forwarded),
+            "REPORTED_OUTCOME_REFUSED" => Some(Self::Refused),
+            "REPORTED_OUTCOME_CLOSED" => Some(Self::Closed),
+            "REPORTED_OUTCOME_CUT" => Some(Self::Cut),
             _ => None,
         }
     }
@@ -1700,6 +1885,298 @@ pub mod destinations_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "bailiwick.v1.Destinations";
     impl<T> tonic::server::NamedService for DestinationsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "rpc")]
+pub mod reports_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Takes what sidecars refused, for `why`. Nothing that is enforced depends on it.
+    #[derive(Debug, Clone)]
+    pub struct ReportsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ReportsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ReportsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ReportsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// A sidecar streams its denials, and those that an object or a namespace in audit would have made. It sends a
+        /// limited number a second and says how many it left out. The answer comes when the sidecar ends the stream.
+        pub async fn report(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::DenialReport>,
+        ) -> std::result::Result<tonic::Response<super::ReportSummary>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/bailiwick.v1.Reports/Report",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("bailiwick.v1.Reports", "Report"));
+            self.inner.client_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "rpc")]
+pub mod reports_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ReportsServer.
+    #[async_trait]
+    pub trait Reports: std::marker::Send + std::marker::Sync + 'static {
+        /// A sidecar streams its denials, and those that an object or a namespace in audit would have made. It sends a
+        /// limited number a second and says how many it left out. The answer comes when the sidecar ends the stream.
+        async fn report(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::DenialReport>>,
+        ) -> std::result::Result<tonic::Response<super::ReportSummary>, tonic::Status>;
+    }
+    /// Takes what sidecars refused, for `why`. Nothing that is enforced depends on it.
+    #[derive(Debug)]
+    pub struct ReportsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ReportsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ReportsServer<T>
+    where
+        T: Reports,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/bailiwick.v1.Reports/Report" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportSvc<T: Reports>(pub Arc<T>);
+                    impl<
+                        T: Reports,
+                    > tonic::server::ClientStreamingService<super::DenialReport>
+                    for ReportSvc<T> {
+                        type Response = super::ReportSummary;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::DenialReport>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Reports>::report(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ReportsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "bailiwick.v1.Reports";
+    impl<T> tonic::server::NamedService for ReportsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

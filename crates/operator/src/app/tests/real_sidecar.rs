@@ -85,7 +85,9 @@ async fn it_is_certified_configured_pushed_to_and_outlives_a_restart() {
         port: 80_u32.try_into().unwrap(),
     };
     let found = sidecar.destinations.lookup(query).await.unwrap();
-    assert!(matches!(found.current().as_ref(), Destination::Endpoints(endpoints) if endpoints.len() == 1));
+    assert!(
+        matches!(found.current().as_ref(), Destination::Endpoints(endpoints) if endpoints.ready.len() == 1)
+    );
 
     running.stop().await;
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -222,7 +222,7 @@ async fn destinations_follow_the_folder_and_the_addresses() {
     lookups.say.send(ask(1, &service("orders"))).await.unwrap();
     assert_eq!(
         decode_destination(&lookups.next().await.unwrap()).unwrap(),
-        Destination::Endpoints(Vec::new())
+        Destination::Endpoints(Vec::new().into())
     );
     lookups.say.send(ask(2, &service("nothing"))).await.unwrap();
     assert_eq!(decode_destination(&lookups.next().await.unwrap()).unwrap(), Destination::Unknown);
@@ -240,10 +240,10 @@ async fn destinations_follow_the_folder_and_the_addresses() {
     let Destination::Endpoints(endpoints) = decode_destination(&answer).unwrap() else {
         panic!("no endpoints")
     };
-    assert_eq!(endpoints.len(), 1);
-    assert_eq!(endpoints[0].address.to_string(), "127.0.0.1:15001");
-    assert_eq!(endpoints[0].transport, Transport::Mesh(identity("shop/orders")));
-    assert_eq!(endpoints[0].protocol, bailiwick_policy::PortProtocol::Http);
+    assert_eq!((endpoints.ready.len(), endpoints.sticky), (1, false));
+    assert_eq!(endpoints.ready[0].address.to_string(), "127.0.0.1:15001");
+    assert_eq!(endpoints.ready[0].transport, Transport::Mesh(identity("shop/orders")));
+    assert_eq!(endpoints.ready[0].protocol, bailiwick_policy::PortProtocol::Http);
     let address =
         |port: u32| Query::Address { ip: "127.0.0.1".parse().unwrap(), port: port.try_into().unwrap() };
     lookups.say.send(ask(3, &address(15_001))).await.unwrap();

@@ -146,7 +146,7 @@ pub(super) struct Sidecar {
 impl Sidecar {
     /// With a way to these endpoints.
     pub(super) async fn to(authority: &TestAuthority, endpoints: Vec<Endpoint>) -> Self {
-        Self::leading(authority, Destination::Endpoints(endpoints)).await
+        Self::leading(authority, Destination::Endpoints(endpoints.into())).await
     }
 
     /// With any answer of the control plane.
