@@ -6,3 +6,7 @@
 //! ```
 //!
 //! It must never know a policy, and never leave half a table: one transaction, or an error.
+
+mod original;
+
+pub use original::original_destination;

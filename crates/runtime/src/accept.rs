@@ -69,14 +69,31 @@ pub enum ReusePort {
     Yes,
 }
 
+/// What a listener of an IPv6 address takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Families {
+    /// `[::]` takes IPv4 too.
+    Both,
+    /// IPv6 only.
+    One,
+}
+
 /// A listening socket, non-blocking, for [`listen`] or `TcpListener::from_std` on whichever runtime will use it.
 /// `[::]` takes IPv4 too. Port 0 lets the system choose.
 ///
 /// # Errors
 /// [`BindError`], with the address.
 pub fn bind(address: SocketAddr, reuse_port: ReusePort) -> Result<net::TcpListener, BindError> {
+    bind_as(address, reuse_port, Families::Both)
+}
+
+fn bind_as(
+    address: SocketAddr,
+    reuse_port: ReusePort,
+    families: Families,
+) -> Result<net::TcpListener, BindError> {
     let bound = || -> io::Result<net::TcpListener> {
-        let socket = bound_socket(address, reuse_port)?;
+        let socket = bound_socket(address, reuse_port, families)?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
     };
@@ -99,26 +116,45 @@ pub fn listen(address: SocketAddr, reuse_port: ReusePort) -> Result<TcpListener,
 /// # Errors
 /// [`BindError`], with the address.
 pub fn bind_group(address: SocketAddr, count: NonZeroUsize) -> Result<Vec<net::TcpListener>, BindError> {
+    group(address, count, Families::Both)
+}
+
+/// As [`bind_group`], but `[::]` leaves IPv4 to another listener.
+///
+/// # Errors
+/// [`BindError`], with the address.
+pub fn bind_group_of_family(
+    address: SocketAddr,
+    count: NonZeroUsize,
+) -> Result<Vec<net::TcpListener>, BindError> {
+    group(address, count, Families::One)
+}
+
+fn group(
+    address: SocketAddr,
+    count: NonZeroUsize,
+    families: Families,
+) -> Result<Vec<net::TcpListener>, BindError> {
     if count.get() == 1 {
-        return bind(address, ReusePort::No).map(|listener| vec![listener]);
+        return bind_as(address, ReusePort::No, families).map(|listener| vec![listener]);
     }
     // Without SO_REUSEPORT this fails where any other listener has the port; two processes that silently share one
     // would each answer half of the calls.
-    drop(bound_socket(address, ReusePort::No).map_err(|source| BindError::new(address, source))?);
-    let first = bind(address, ReusePort::Yes)?;
+    drop(bound_socket(address, ReusePort::No, families).map_err(|source| BindError::new(address, source))?);
+    let first = bind_as(address, ReusePort::Yes, families)?;
     let chosen = first.local_addr().map_err(|source| BindError::new(address, source))?;
     let mut listeners = vec![first];
     for _ in 1..count.get() {
-        listeners.push(bind(chosen, ReusePort::Yes)?);
+        listeners.push(bind_as(chosen, ReusePort::Yes, families)?);
     }
     Ok(listeners)
 }
 
-fn bound_socket(address: SocketAddr, reuse_port: ReusePort) -> io::Result<Socket> {
+fn bound_socket(address: SocketAddr, reuse_port: ReusePort, families: Families) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Not left to the machine's `bindv6only`.
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(families == Families::One)?;
     }
     // A restart must not wait for connections of the last run that are in TIME_WAIT.
     socket.set_reuse_address(true)?;

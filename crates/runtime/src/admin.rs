@@ -126,23 +126,11 @@ impl Admin {
         if method == Method::GET {
             return answer(self);
         }
-        with_header(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"), header::ALLOW, "GET")
+        only_get()
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        #[derive(Serialize)]
-        struct Ready {
-            ready: bool,
-            reasons: Vec<String>,
-        }
-        // INVARIANT: one look at the reasons decides both fields and the status.
-        let reasons = self.readiness.reasons();
-        let ready = reasons.is_empty();
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        match serde_json::to_string(&Ready { ready, reasons }) {
-            Ok(json) => body(status, JSON, json + "\n"),
-            Err(error) => failed(&error),
-        }
+        ready(&self.readiness)
     }
 
     fn live(&self) -> Response<Full<Bytes>> {
@@ -161,6 +149,38 @@ impl Admin {
             Some(dump) => body(StatusCode::OK, JSON, dump()),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         }
+    }
+}
+
+/// Answers `GET /ready` as the admin server does, and nothing else: for a port that shows only this.
+#[must_use]
+pub fn readiness_only(readiness: &Readiness, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    if path != "/ready" {
+        text(StatusCode::NOT_FOUND, "not found\n")
+    } else if method == Method::GET {
+        ready(readiness)
+    } else {
+        only_get()
+    }
+}
+
+fn only_get() -> Response<Full<Bytes>> {
+    with_header(text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"), header::ALLOW, "GET")
+}
+
+fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Ready {
+        ready: bool,
+        reasons: Vec<String>,
+    }
+    // INVARIANT: one look at the reasons decides both fields and the status.
+    let reasons = readiness.reasons();
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match serde_json::to_string(&Ready { ready, reasons }) {
+        Ok(json) => body(status, JSON, json + "\n"),
+        Err(error) => failed(&error),
     }
 }
 

@@ -15,7 +15,6 @@ mod gauges;
 mod listeners;
 mod threads;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -26,6 +25,7 @@ use bailiwick_identity::TrustBundle;
 use bailiwick_runtime::drain::Drain;
 use bailiwick_runtime::metrics::Metrics;
 use bailiwick_runtime::ready::Readiness;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -36,9 +36,8 @@ use crate::shared::Shared;
 /// Runs a sidecar until a signal ends it.
 ///
 /// # Errors
-/// When the configuration is wrong (every mistake is told), a port is taken, or a thread ends unasked.
-pub fn run(config: &Path) -> anyhow::Result<()> {
-    let config = Config::load(config, std::env::vars_os())?;
+/// When a port is taken, or a thread ends unasked.
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     bailiwick_runtime::log::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Ports are taken before anything else is begun, so that a wrong one is told at once.
@@ -48,11 +47,10 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
     let credentials = Arc::new(CredentialStore::default());
     let trust = Arc::new(TrustStore::new(TrustBundle::default())?);
     let control_tls = Arc::new(ClientTls::control(Arc::clone(&credentials), Arc::clone(&trust)));
-    let dialer = |address: std::net::SocketAddr| {
-        Dialer::new(&address.to_string(), config.control.operator.clone(), Arc::clone(&control_tls))
-    };
+    let dialer =
+        |address: &str| Dialer::new(address, config.control.operator.clone(), Arc::clone(&control_tls));
     let (destinations, lookups) =
-        Destinations::new(dialer(config.control.configuration), Arc::clone(&credentials));
+        Destinations::new(dialer(&config.control.configuration), Arc::clone(&credentials));
     let metrics = SidecarMetrics::new(&registry);
     let shared = Arc::new(Shared {
         workload: config.workload.clone(),
@@ -70,12 +68,13 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
         drain: Drain::new(),
         grace: config.drain.grace,
         readiness,
+        started: SetOnce::new(),
     });
     gauges::register(&registry, &shared);
     let stop = CancellationToken::new();
     let control = control::Control {
-        identity: dialer(config.control.identity),
-        configuration: dialer(config.control.configuration),
+        identity: dialer(&config.control.identity),
+        configuration: dialer(&config.control.configuration),
         lookups,
         registry,
         shared: Arc::clone(&shared),

@@ -1,10 +1,12 @@
-//! The sidecar's configuration: one YAML file, few environment values, every mistake told at once.
+//! The sidecar's configuration: one YAML file and few environment values, or in a pod arguments and the pod's
+//! environment; every mistake told at once.
 //!
 //! The user's page is `docs/configuration-sidecar.md`.
 
 mod control;
 mod limits;
 mod listeners;
+mod pod;
 mod process;
 
 use std::ffi::OsString;
@@ -20,6 +22,7 @@ use serde::Deserialize;
 pub(crate) use self::control::ControlConfig;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::listeners::{InboundPort, OutboundService, ServicePort};
+pub(crate) use self::pod::{Captured, PodArguments};
 pub(crate) use self::process::{DrainConfig, RuntimeConfig};
 
 use self::control::RawControl;
@@ -35,12 +38,12 @@ const ENVIRONMENT_PREFIX: &str = "BAILIWICK_SIDECAR_";
 pub(crate) struct Config {
     /// The workload that it stands before.
     pub(crate) workload: WorkloadKey,
+    /// Names this process among those of the workload: the pod's UID; without one a random id is made.
+    pub(crate) instance: Option<String>,
     /// Where the operator is and how to prove oneself at first contact.
     pub(crate) control: ControlConfig,
-    /// Ports of the workload.
-    pub(crate) inbound: Vec<InboundPort>,
-    /// Services that the application calls.
-    pub(crate) outbound: Vec<OutboundService>,
+    /// Where connections come from.
+    pub(crate) data_plane: DataPlane,
     /// The admin server.
     pub(crate) admin: AdminConfig,
     /// Where decisions are written.
@@ -53,6 +56,20 @@ pub(crate) struct Config {
     pub(crate) drain: DrainConfig,
     /// Log lines.
     pub(crate) log: LogConfig,
+}
+
+/// How connections reach the sidecar.
+#[derive(Debug)]
+pub(crate) enum DataPlane {
+    /// Each has a port of its own, in the file: on a laptop and in tests.
+    Listed {
+        /// Ports of the workload.
+        inbound: Vec<InboundPort>,
+        /// Services that the application calls.
+        outbound: Vec<OutboundService>,
+    },
+    /// All of a pod's TCP is redirected here.
+    Captured(Captured),
 }
 
 /// Why there is no configuration.
@@ -120,9 +137,9 @@ impl Config {
             overridden?;
             Some(Self {
                 workload: workload?,
+                instance: None,
                 control: control?,
-                inbound: inbound?,
-                outbound: outbound?,
+                data_plane: DataPlane::Listed { inbound: inbound?, outbound: outbound? },
                 admin: admin?,
                 audit: audit?,
                 runtime: runtime?,

@@ -8,6 +8,7 @@
 pub(crate) mod accept;
 pub(crate) mod attributes;
 pub(crate) mod caller;
+mod captured;
 pub(crate) mod deny;
 pub(crate) mod forward;
 pub(crate) mod headers;
@@ -19,6 +20,7 @@ mod tcp_call;
 pub(crate) mod upstream;
 
 pub(crate) use accept::run;
+pub(crate) use captured::run_captured;
 
 #[cfg(test)]
 mod tests;

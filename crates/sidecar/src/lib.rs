@@ -14,6 +14,7 @@
 mod app;
 mod body;
 mod clock;
+mod command;
 mod config;
 mod connections;
 mod drain;
@@ -23,7 +24,8 @@ mod inbound;
 mod io;
 mod metrics;
 mod outbound;
+mod proof;
 mod sessions;
 mod shared;
 
-pub use app::run;
+pub use command::Command;

@@ -10,6 +10,7 @@
 //! never share a connection between two identities.
 
 mod body;
+mod captured;
 mod connect;
 mod failure;
 mod http;
@@ -20,6 +21,7 @@ mod serve;
 mod tcp;
 mod upgrade;
 
+pub(crate) use self::captured::run_captured;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::serve::run;
 

@@ -14,6 +14,7 @@ use bailiwick_authn::{ClientTls, CredentialStore, TrustStore};
 use bailiwick_policy::WorkloadKey;
 use bailiwick_runtime::drain::Drain;
 use bailiwick_runtime::ready::Readiness;
+use tokio::sync::SetOnce;
 
 use crate::config::Limits;
 use crate::connections::Connections;
@@ -56,6 +57,9 @@ pub(crate) struct Shared {
     pub(crate) grace: Duration,
     /// True once certificate, bundle and first snapshot are there.
     pub(crate) readiness: Readiness,
+    /// Set once certificate, bundle and first snapshot were there. Unlike readiness it never goes back: a sidecar that
+    /// drains still serves.
+    pub(crate) started: SetOnce<()>,
 }
 
 /// The addresses that this sidecar listens on.

@@ -72,7 +72,7 @@ impl Control {
         tokio::spawn(renewal.run());
         let settings = StreamSettings {
             workload: shared.workload.clone(),
-            instance: shared.ids.connection().to_string(),
+            instance: config.instance.clone().unwrap_or_else(|| shared.ids.connection().to_string()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let stream = ConfigStream::new(
@@ -100,6 +100,8 @@ fn wait_for_first_state(shared: &Arc<Shared>) {
         bundle.done();
         reached(shared.config.subscribe(), |generation| *generation != 0).await;
         snapshot.done();
+        // Set here only, so it cannot have been set before.
+        drop(shared.started.set(()));
         tracing::info!("ready: certificate, bundle and first snapshot are there");
     });
 }

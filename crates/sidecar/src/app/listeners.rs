@@ -1,10 +1,13 @@
 //! Every port of the data plane, bound before anything runs.
 
+mod captured;
+
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 
 use bailiwick_runtime::accept::{BindError, bind_group};
 
-use crate::config::{Config, InboundPort, OutboundService};
+use crate::config::{Config, DataPlane, InboundPort, OutboundService};
 use crate::shared::OwnListeners;
 
 /// All listeners, one of each port for each thread.
@@ -19,6 +22,10 @@ pub(super) struct Listeners {
 pub(super) struct ThreadListeners {
     pub(super) inbound: Vec<(InboundPort, TcpListener)>,
     pub(super) outbound: Vec<(OutboundService, TcpListener)>,
+    /// For redirected connections to the pod.
+    pub(super) captured_inbound: Vec<TcpListener>,
+    /// For redirected connections of the application.
+    pub(super) captured_outbound: Vec<TcpListener>,
 }
 
 /// Takes every port.
@@ -27,25 +34,16 @@ pub(super) struct ThreadListeners {
 /// When a port cannot be had; the message names it.
 pub(super) fn bind(config: &Config) -> Result<Listeners, BindError> {
     // One runtime for all threads needs one listener.
-    let count =
-        if config.runtime.multi_thread { std::num::NonZeroUsize::MIN } else { config.runtime.threads() };
-    let mut threads: Vec<ThreadListeners> = (0..count.get()).map(|_| ThreadListeners::default()).collect();
-    let mut own = OwnListeners::default();
-    for port in &config.inbound {
-        let group = bind_group(port.listen, count)?;
-        own.inbound.extend(address(&group));
-        for (thread, listener) in threads.iter_mut().zip(group) {
-            thread.inbound.push((port.clone(), listener));
-        }
+    let count = if config.runtime.multi_thread { NonZeroUsize::MIN } else { config.runtime.threads() };
+    let mut listeners = Listeners {
+        threads: (0..count.get()).map(|_| ThreadListeners::default()).collect(),
+        own: OwnListeners::default(),
+    };
+    match &config.data_plane {
+        DataPlane::Listed { inbound, outbound } => listeners.listed(count, inbound, outbound)?,
+        DataPlane::Captured(pod) => listeners.captured(count, pod)?,
     }
-    for service in &config.outbound {
-        let group = bind_group(service.listen, count)?;
-        own.outbound.extend(address(&group));
-        for (thread, listener) in threads.iter_mut().zip(group) {
-            thread.outbound.push((service.clone(), listener));
-        }
-    }
-    Ok(Listeners { threads, own })
+    Ok(listeners)
 }
 
 fn address(group: &[TcpListener]) -> Option<SocketAddr> {
@@ -53,6 +51,29 @@ fn address(group: &[TcpListener]) -> Option<SocketAddr> {
 }
 
 impl Listeners {
+    fn listed(
+        &mut self,
+        count: NonZeroUsize,
+        inbound: &[InboundPort],
+        outbound: &[OutboundService],
+    ) -> Result<(), BindError> {
+        for port in inbound {
+            let group = bind_group(port.listen, count)?;
+            self.own.inbound.extend(address(&group));
+            for (thread, listener) in self.threads.iter_mut().zip(group) {
+                thread.inbound.push((port.clone(), listener));
+            }
+        }
+        for service in outbound {
+            let group = bind_group(service.listen, count)?;
+            self.own.outbound.extend(address(&group));
+            for (thread, listener) in self.threads.iter_mut().zip(group) {
+                thread.outbound.push((service.clone(), listener));
+            }
+        }
+        Ok(())
+    }
+
     /// The addresses, with the ports that the system chose.
     pub(super) fn own(&self) -> OwnListeners {
         self.own.clone()

@@ -90,6 +90,12 @@ async fn serve(
         let serving = outbound::run(Arc::clone(&worker), TcpListener::from_std(listener)?, service);
         tokio::spawn(open(Arc::clone(&worker.shared), grace, serving));
     }
+    for listener in listeners.captured_inbound {
+        tokio::spawn(inbound::run_captured(Arc::clone(&worker), TcpListener::from_std(listener)?));
+    }
+    for listener in listeners.captured_outbound {
+        tokio::spawn(outbound::run_captured(Arc::clone(&worker), TcpListener::from_std(listener)?));
+    }
     stop.cancelled().await;
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Where the operator is, and how the sidecar proves itself at first contact.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bailiwick_identity::SpiffeId;
@@ -22,10 +21,10 @@ pub(super) struct RawControl {
 /// The operator, as the sidecar knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlConfig {
-    /// Where certificates are issued.
-    pub(crate) identity: SocketAddr,
-    /// Where configuration and destinations come from.
-    pub(crate) configuration: SocketAddr,
+    /// Where certificates are issued: `host:port`, looked up at each attempt.
+    pub(crate) identity: String,
+    /// Where configuration and destinations come from: `host:port`, looked up at each attempt.
+    pub(crate) configuration: String,
     /// The one identity that both must prove.
     pub(crate) operator: SpiffeId,
     /// The workload's token; read again at each attempt, so it may be rewritten at any time.
@@ -67,8 +66,8 @@ impl TryFrom<RawControl> for ControlConfig {
         let bundle_file = file(&mut collector, "bundleFile", raw.bundle_file);
         collector.finish(|| {
             Some(Self {
-                identity: identity?,
-                configuration: configuration?,
+                identity: identity?.to_string(),
+                configuration: configuration?.to_string(),
                 operator: operator?,
                 token_file: token_file?,
                 bundle_file: bundle_file?,

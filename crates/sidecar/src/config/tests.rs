@@ -27,8 +27,9 @@ fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
 fn a_minimal_file_has_the_documented_defaults() {
     let config = load(COMPLETE, &[]).unwrap();
     assert_eq!(config.workload.to_string(), "shop/orders");
-    assert_eq!(config.inbound[0].port.number(), 8080);
-    assert_eq!(config.outbound[0].service.to_string(), "shop/orders:8080");
+    let DataPlane::Listed { inbound, outbound } = &config.data_plane else { panic!("it is a file") };
+    assert_eq!(inbound[0].port.number(), 8080);
+    assert_eq!(outbound[0].service.to_string(), "shop/orders:8080");
     assert_eq!(config.audit, AuditOutput::Stdout);
     assert_eq!(config.runtime.threads().get(), 1);
     assert!(!config.runtime.multi_thread);

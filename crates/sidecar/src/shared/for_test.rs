@@ -50,5 +50,6 @@ pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc
         drain: Drain::new(),
         grace: std::time::Duration::from_millis(200),
         readiness,
+        started: tokio::sync::SetOnce::new(),
     })
 }
