@@ -133,11 +133,9 @@ impl Authority {
         let certificate =
             params.signed_by(key, &self.issuer).map_err(|source| IssueError::Make { source })?;
         let leaf = leaf_id(certificate.der()).map_err(|source| IssueError::NotBelievable { source })?;
-        Ok(Issued {
-            chain: vec![certificate.der().to_vec()],
-            not_after: leaf.not_after(),
-            serial: leaf.serial().into(),
-        })
+        let mut chain = vec![certificate.der().to_vec()];
+        chain.extend(self.intermediates.iter().cloned());
+        Ok(Issued { chain, not_after: leaf.not_after(), serial: leaf.serial().into() })
     }
 }
 

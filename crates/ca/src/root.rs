@@ -11,6 +11,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::issue::random_serial;
 use crate::state::{self, StateError};
@@ -79,10 +80,26 @@ pub enum RootError {
 /// INVARIANT: the key is readable only by this process and, in the state folder, by this user; `Debug` never shows it.
 pub struct Authority {
     pub(crate) trust_domain: TrustDomain,
-    root: Arc<[u8]>,
-    not_before: i64,
-    not_after: i64,
+    pub(crate) root: Arc<[u8]>,
+    /// DER, from the one that signs upwards, without the root; empty where the root itself signs.
+    pub(crate) intermediates: Vec<Vec<u8>>,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
     pub(crate) issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its private key, each as PEM. The key is wiped when this is dropped, and `Debug` never shows it.
+pub struct KeyedPem {
+    /// The certificate.
+    pub certificate: String,
+    /// The key, PKCS#8.
+    pub key: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for KeyedPem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KeyedPem").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Authority {
@@ -156,10 +173,22 @@ impl Authority {
         Ok(Self {
             trust_domain: wanted.clone(),
             root: Arc::from(certificate.as_ref()),
+            intermediates: Vec::new(),
             not_before: stated.not_before(),
             not_after: stated.not_after(),
             issuer,
         })
+    }
+
+    /// Makes a root as PEM, to be kept by the caller and loaded with [`Authority::from_pem`].
+    ///
+    /// # Errors
+    /// When the library or the system's random numbers fail.
+    pub fn make_pem(trust_domain: &TrustDomain, now: SystemTime) -> Result<KeyedPem, RootError> {
+        let (mut key, certificate) = make(trust_domain, seconds(now))?;
+        let made = KeyedPem { certificate: certificate.pem(), key: Zeroizing::new(key.serialize_pem()) };
+        key.zeroize();
+        Ok(made)
     }
 
     /// The trust domain that this root vouches for.
@@ -174,13 +203,14 @@ impl Authority {
         &self.root
     }
 
-    /// Start of the root's validity, seconds since the Unix epoch.
+    /// Start of the validity of the root (with intermediates: of all of them), seconds since the Unix epoch.
     #[must_use]
     pub const fn not_before(&self) -> i64 {
         self.not_before
     }
 
-    /// End of the root's validity, seconds since the Unix epoch. Nothing that it signs lives longer.
+    /// End of the validity of the root (with intermediates: of the first to end), seconds since the Unix epoch. Nothing
+    /// that it signs lives longer.
     #[must_use]
     pub const fn not_after(&self) -> i64 {
         self.not_after
