@@ -21,6 +21,9 @@ pub const BUNDLE_OBJECT: &str = "bailiwick-bundle";
 /// The ClusterTrustBundle's signer; its objects are named `bailiwick.dev:identity:<name>`.
 pub const SIGNER: &str = "bailiwick.dev/identity";
 
+/// The name of the sidecar's container port for probes and metrics; a name of a port has at most 15 characters.
+pub const PROBES_PORT: &str = "bailiwick-probe";
+
 /// The label of a namespace that enrols it.
 pub const INJECT_LABEL: &str = "bailiwick.dev/inject";
 /// The label's one value.
