@@ -1,0 +1,6 @@
+//! Whoever tries to get around the mesh. Each case is refused, and what is refused is what the case is about.
+
+mod calls;
+mod pods;
+mod resources;
+mod tokens;

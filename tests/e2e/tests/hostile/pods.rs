@@ -1,0 +1,1 @@
+//! Pods that try to escape injection or inbound capture.

@@ -1,0 +1,1 @@
+//! Hostile custom resources, written by a user with rights in one namespace.

@@ -1,0 +1,1 @@
+//! Wrong tokens: none of them gets a certificate.

@@ -1,0 +1,5 @@
+//! Tests that stop what others need: one at a time.
+
+mod control_plane;
+mod rollouts;
+mod speed;
