@@ -87,7 +87,7 @@ fn node_ports_and_the_node_itself_are_not_trusted() -> Result<()> {
     let pod = scene.pod_addresses("orders")?.pop().context("no pod")?;
     for target in [format!("{address}:{port}"), format!("{pod}:8080")] {
         let line = format!(
-            "\"$BAILIWICK_CLUSTER\" node-exec {node} curl -s -o /dev/null -w '%{{http_code}}' --max-time 5 http://{target}/orders"
+            "\"$BAILIWICK_E2E_CLUSTER\" node-exec {node} curl -s -o /dev/null -w '%{{http_code}}' --max-time 5 http://{target}/orders"
         );
         let code = shell(&line)?.ok()?;
         ensure!(code.trim() == "401", "{target} answered {code} to the node");
@@ -113,12 +113,8 @@ fn port_forward_and_exec_reach_the_application_by_loopback() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn an_admission_webhook_of_an_application_is_called_by_the_api_server() -> Result<()> {
-    let scene = Scene::enrolled("hook")?;
-    let name = scene.namespace().to_owned();
-    // A webhook in python behind its own TLS: to the mesh it is TCP from an unproven caller.
-    let script = r"
+/// A webhook in python behind its own TLS: to the mesh it is TCP from an unproven caller.
+const HOOK: &str = r"
 import http.server, json, ssl
 class H(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
@@ -128,93 +124,86 @@ class H(http.server.BaseHTTPRequestHandler):
 s = http.server.ThreadingHTTPServer(('0.0.0.0', 8443), H)
 c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain('/tmp/crt', '/tmp/key'); s.socket = c.wrap_socket(s.socket, server_side=True); s.serve_forever()
 ";
-    let image = bailiwick_e2e::tools_image();
-    let indented = script.trim().replace('\n', "\n        ");
-    scene.apply(&format!(
-        "
+
+const HOOK_POD: &str = "
 apiVersion: v1
 kind: Service
-metadata: {{name: hook}}
-spec: {{selector: {{app: hook}}, ports: [{{name: https, port: 443, targetPort: 8443}}]}}
+metadata: {name: hook}
+spec: {selector: {app: hook}, ports: [{name: https, port: 443, targetPort: 8443}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {{name: hook, labels: {{app: hook}}}}
+metadata: {name: hook, labels: {app: hook}}
 spec:
   containers:
   - name: client
-    image: {image}
+    image: IMAGE
     command: [sh, -c]
     args:
     - |
-      openssl req -x509 -newkey rsa:2048 -nodes -keyout /tmp/key -out /tmp/crt -days 2 -subj /CN=hook -addext subjectAltName=DNS:hook.{name}.svc
+      openssl req -x509 -newkey rsa:2048 -nodes -keyout /tmp/key -out /tmp/crt -days 2 -subj /CN=hook -addext subjectAltName=DNS:hook.NAMESPACE.svc
       exec python3 -c \"$SCRIPT\"
     env:
     - name: SCRIPT
       value: |
-        {indented}
-    ports: [{{containerPort: 8443, name: https}}]
-    readinessProbe: {{tcpSocket: {{port: 8443}}, periodSeconds: 1}}
-"
-    ))?;
-    scene.ready()?;
-    let authority = scene.existing("hook").exec(&["sh", "-c", "base64 -w0 /tmp/crt"])?.ok()?;
-    let nodes = kubectl_text(&[
-        "get",
-        "nodes",
-        "-o",
-        "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}",
-    ])?;
-    let blocks: Vec<String> = nodes
-        .split_whitespace()
-        .map(|ip| format!("{{ipBlock: {{cidr: {ip}/{}}}}}", if ip.contains(':') { 128 } else { 32 }))
-        .collect();
-    // What the API server's connections come from depends on the cluster; here the policy names the machines' networks.
-    let allow = format!(
-        "
-apiVersion: bailiwick.dev/v1alpha1
-kind: Authentication
-metadata: {{name: hook}}
-spec:
-  targets: [{{kind: Pod, selector: {{matchLabels: {{app: hook}}}}}}]
-  mtls: {{ports: [{{port: 8443, mode: Permissive}}]}}
----
-apiVersion: bailiwick.dev/v1alpha1
-kind: Policy
-metadata: {{name: hook}}
-spec:
-  targets: [{{kind: Pod, selector: {{matchLabels: {{app: hook}}}}}}]
-  rules:
-  - name: api-server
-    effect: Allow
-    subjects: [{}, {{ipBlock: {{cidr: 10.0.0.0/8}}}}, {{ipBlock: {{cidr: 172.16.0.0/12}}}}]
-    permissions: [{{tcp: {{ports: [8443]}}}}]
-",
-        blocks.join(", ")
-    );
-    scene.apply(&format!(
-        "
+        CODE
+    ports: [{containerPort: 8443, name: https}]
+    readinessProbe: {tcpSocket: {port: 8443}, periodSeconds: 1}
+";
+
+const HOOK_REGISTRATION: &str = "
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
-metadata: {{name: {name}}}
+metadata: {name: NAMESPACE}
 webhooks:
 - name: hook.example.com
   admissionReviewVersions: [v1]
   sideEffects: None
   timeoutSeconds: 3
   failurePolicy: Fail
-  namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}
-  rules: [{{apiGroups: [''], apiVersions: [v1], resources: [configmaps], operations: [CREATE]}}]
-  clientConfig: {{service: {{name: hook, namespace: {name}}}, caBundle: {authority}}}
-"
-    ))?;
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+  rules: [{apiGroups: [''], apiVersions: [v1], resources: [configmaps], operations: [CREATE]}]
+  clientConfig: {service: {name: hook, namespace: NAMESPACE}, caBundle: AUTHORITY}
+";
+
+/// Where the API server's connections come from depends on the cluster: here the private ranges.
+const HOOK_ALLOW: &str = "
+apiVersion: bailiwick.dev/v1alpha1
+kind: Authentication
+metadata: {name: hook}
+spec:
+  targets: [{kind: Pod, selector: {matchLabels: {app: hook}}}]
+  mtls: {ports: [{port: 8443, mode: Permissive}]}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: Policy
+metadata: {name: hook}
+spec:
+  targets: [{kind: Pod, selector: {matchLabels: {app: hook}}}]
+  rules:
+  - name: api-server
+    effect: Allow
+    subjects: [{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: 172.16.0.0/12}}, {ipBlock: {cidr: 192.168.0.0/16}}, {ipBlock: {cidr: 'fd00::/8'}}]
+    permissions: [{tcp: {ports: [8443]}}]
+";
+
+#[test]
+fn an_admission_webhook_of_an_application_is_called_by_the_api_server() -> Result<()> {
+    let scene = Scene::enrolled("hook")?;
+    let name = scene.namespace().to_owned();
+    let indented = HOOK.trim().replace('\n', "\n        ");
+    let pod = HOOK_POD.replace("IMAGE", &bailiwick_e2e::tools_image()).replace("NAMESPACE", &name);
+    scene.apply(&pod.replace("CODE", &indented))?;
+    scene.ready()?;
+    let authority = scene.existing("hook").exec(&["sh", "-c", "base64 -w0 /tmp/crt"])?.ok()?;
+    scene.apply(&HOOK_REGISTRATION.replace("NAMESPACE", &name).replace("AUTHORITY", &authority))?;
     let ask = || -> Result<String> {
         Ok(scene.try_apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: asked}\n")?.stderr)
     };
     let outcome = (|| {
         let said = ask()?;
         ensure!(!said.contains("told by the shop"), "the webhook was reached without a policy: {said}");
-        scene.enforce(&allow)?;
+        scene.enforce(HOOK_ALLOW)?;
         eventually("the API server reaches the webhook", Duration::from_secs(10), || {
             let said = ask()?;
             ensure!(said.contains("told by the shop"), "{said}");
@@ -225,51 +214,34 @@ webhooks:
     outcome
 }
 
-#[test]
-fn an_ingress_is_a_caller_like_any_other() -> Result<()> {
-    let scene = Scene::enrolled("ingress")?;
-    scene.server(&Server::new("orders"))?;
-    let nginx = |name: &str| {
-        let image = bailiwick_e2e::tools_image();
-        format!(
-            "
+const NGINX: &str = "
 apiVersion: v1
 kind: ServiceAccount
-metadata: {{name: {name}}}
+metadata: {name: NAME}
 ---
 apiVersion: v1
 kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 8080}}]}}
+metadata: {name: NAME}
+spec: {selector: {app: NAME}, ports: [{name: http, port: 8080}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {{name: {name}, labels: {{app: {name}}}}}
+metadata: {name: NAME, labels: {app: NAME}}
 spec:
-  serviceAccountName: {name}
+  serviceAccountName: NAME
   containers:
   - name: client
-    image: {image}
+    image: IMAGE
     command: [sh, -c]
     args:
     - |
-      printf 'daemon off; pid /tmp/n.pid; error_log stderr; events {{}} http {{ access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; server {{ listen 8080; location / {{ proxy_pass http://orders.{}:8080; }} }} }}' > /tmp/n.conf
+      printf 'daemon off; pid /tmp/n.pid; error_log stderr; events {} http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; server { listen 8080; location / { proxy_pass http://orders.SPACE.svc:8080; } } }' > /tmp/n.conf
       exec nginx -c /tmp/n.conf
-    ports: [{{containerPort: 8080, name: http}}]
-    readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
-",
-            scene.namespace()
-        )
-    };
-    // One with a sidecar: its identity is what policies name.
-    scene.apply(&nginx("ingress"))?;
-    let outside = Scene::plain("ingress-outside")?;
-    outside.apply(&nginx("bare"))?;
-    let user = outside.client("user")?;
-    scene.ready()?;
-    outside.ready()?;
-    scene.enforce(
-        "
+    ports: [{containerPort: 8080, name: http}]
+    readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+";
+
+const INGRESS: &str = "
 apiVersion: bailiwick.dev/v1alpha1
 kind: Authentication
 metadata: {name: ingress}
@@ -290,8 +262,26 @@ metadata: {name: orders}
 spec:
   targets: [{kind: Pod, selector: {matchLabels: {app: orders}}}]
   rules: [{name: ingress, effect: Allow, subjects: [{serviceAccount: {name: ingress}}], permissions: [{http: {methods: [GET], paths: ['/orders']}}]}]
-",
-    )?;
+";
+
+#[test]
+fn an_ingress_is_a_caller_like_any_other() -> Result<()> {
+    let scene = Scene::enrolled("ingress")?;
+    scene.server(&Server::new("orders"))?;
+    let nginx = |name: &str| {
+        NGINX
+            .replace("IMAGE", &bailiwick_e2e::tools_image())
+            .replace("SPACE", scene.namespace())
+            .replace("NAME", name)
+    };
+    // One with a sidecar: its identity is what policies name.
+    scene.apply(&nginx("ingress"))?;
+    let outside = Scene::plain("ingress-outside")?;
+    outside.apply(&nginx("bare"))?;
+    let user = outside.client("user")?;
+    scene.ready()?;
+    outside.ready()?;
+    scene.enforce(INGRESS)?;
     let entry = format!("http://ingress.{}:8080", scene.namespace());
     user.get(&format!("{entry}/orders"))?.expect(200)?;
     user.get(&format!("{entry}/admin"))?.expect(403)?;

@@ -1,7 +1,7 @@
 //! Direct calls past the sidecar, to its own ports, from a pod and from the node.
 
 use anyhow::{Context as _, Result, ensure};
-use bailiwick_e2e::{Scene, Server, kubectl_text, shell};
+use bailiwick_e2e::{Client, Scene, Server, kubectl_text, shell};
 
 const ALLOW_ALL: &str = "
 apiVersion: bailiwick.dev/v1alpha1
@@ -32,44 +32,10 @@ fn no_direct_call_reaches_the_application() -> Result<()> {
         "-o",
         "jsonpath={.items[0].status.podIPs[*].ip}",
     ])?;
-    let node = kubectl_text(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"])?;
     let mut cases = 0;
     for address in addresses.split_whitespace() {
         let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        for port in [8080, 9000, 15000, 15001, 15006, 15020, 15098, 15099, 1, 65535] {
-            for path in
-                ["/orders", "/probe/0/../../orders", "/ready", "/config", "/probe/99", "/metrics/../config"]
-            {
-                let url = format!("http://{host}:{port}{path}");
-                let answer = stranger.curl(&["--path-as-is", "--max-time", "3", &url])?;
-                ensure!(!answer.body.contains(APPLICATION), "{url} reached the application: {answer:?}");
-                ensure!(!(path == "/config" && answer.status == 200), "{url} gave the configuration");
-                cases += 1;
-            }
-        }
-        // From the node: only the pod's declared probes are run, without a body.
-        for (port, path) in [
-            (8080, "/orders"),
-            (15006, "/orders"),
-            (15001, "/orders"),
-            (15020, "/config"),
-            (15020, "/orders"),
-        ] {
-            let line = format!(
-                "\"$BAILIWICK_CLUSTER\" node-exec {node} curl -gs --max-time 3 'http://{host}:{port}{path}' || true"
-            );
-            let said = shell(&line)?.ok()?;
-            ensure!(!said.contains(APPLICATION), "the node reached the application at {port}{path}: {said}");
-            cases += 1;
-        }
-        let line = format!(
-            "\"$BAILIWICK_CLUSTER\" node-exec {node} curl -gsi --max-time 3 'http://{host}:15020/probe/0' || true"
-        );
-        let probe = shell(&line)?.ok()?;
-        ensure!(
-            probe.starts_with("HTTP/1.1 200") && !probe.contains("service"),
-            "the declared probe: {probe}"
-        );
+        cases += from_a_pod(&stranger, &host)? + from_the_node(&host)?;
     }
     // A captured call of a neighbour is decided even when it dials the sidecar's own ports.
     let own = addresses.split_whitespace().next().context("no address")?;
@@ -80,6 +46,38 @@ fn no_direct_call_reaches_the_application() -> Result<()> {
     }
     println!("{cases} direct calls, none reached the application");
     Ok(())
+}
+
+fn from_a_pod(stranger: &Client, host: &str) -> Result<usize> {
+    let mut cases = 0;
+    for port in [8080, 9000, 15000, 15001, 15006, 15020, 15098, 15099, 1, 65535] {
+        for path in
+            ["/orders", "/probe/0/../../orders", "/ready", "/config", "/probe/99", "/metrics/../config"]
+        {
+            let url = format!("http://{host}:{port}{path}");
+            let answer = stranger.curl(&["--path-as-is", "-g", "--max-time", "3", &url])?;
+            ensure!(!answer.body.contains(APPLICATION), "{url} reached the application: {answer:?}");
+            ensure!(!(path == "/config" && answer.status == 200), "{url} gave the configuration");
+            cases += 1;
+        }
+    }
+    Ok(cases)
+}
+
+/// From the node only the pod's declared probes are run, and answer without a body.
+fn from_the_node(host: &str) -> Result<usize> {
+    let node = kubectl_text(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"])?;
+    let ask = |more: &str| {
+        shell(&format!("\"$BAILIWICK_E2E_CLUSTER\" node-exec {node} curl -gsi --max-time 3 'http://{host}:{more}' || true"))?.ok()
+    };
+    let paths = ["8080/orders", "15006/orders", "15001/orders", "15020/config", "15020/orders"];
+    for path in paths {
+        let said = ask(path)?;
+        ensure!(!said.contains(APPLICATION), "the node reached the application at {path}: {said}");
+    }
+    let probe = ask("15020/probe/0")?;
+    ensure!(probe.starts_with("HTTP/1.1 200") && !probe.contains("service"), "the declared probe: {probe}");
+    Ok(paths.len() + 1)
 }
 
 #[test]
