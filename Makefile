@@ -1,7 +1,7 @@
 # Every job of the project under one name. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: demo test check bench fuzz crds images deps cluster-up cluster-down cluster-shell help
+.PHONY: demo test check bench fuzz crds images e2e deps cluster-up cluster-down cluster-shell help
 
 ARGS ?=
 
@@ -25,6 +25,9 @@ crds: ## Write the custom resource definitions from the Rust types to crds/
 
 images: ## Build the container images as OCI archives in target/images, with a bill of materials each
 	@bash scripts/images.sh $(ARGS)
+
+e2e: ## The end-to-end tests on the test cluster (TEST=name for some of them)
+	@bash tests/e2e/run.sh $(TEST)
 
 deps: ## Install or report what the tests need
 	@bash tests/run.sh --only deps $(ARGS)
