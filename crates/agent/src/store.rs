@@ -51,6 +51,17 @@ pub struct Candidate {
     pub id: SnapshotId,
 }
 
+/// What an offered snapshot's id and position are to the one that is enforced.
+#[derive(Debug)]
+pub enum Advanced {
+    /// The same content at the same position or a later one, which is the held one now.
+    Moved(Arc<Active>),
+    /// The same content at an older position; the held one stays.
+    Behind(Arc<Active>),
+    /// Another snapshot is enforced, or none.
+    Other,
+}
+
 /// The snapshot is older than the one that is enforced.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the snapshot is older than the one that is enforced: epoch {} version {}, held epoch {} version {}", .found.epoch, .found.version, .held.epoch, .held.version)]
@@ -128,14 +139,16 @@ impl ConfigStore {
     }
 
     /// Moves the position of the enforced snapshot, if it is the one with this id: same content, later in time. Nothing
-    /// is decided again. Returns `None` if another snapshot is enforced.
+    /// is decided again.
     ///
-    /// # Errors
-    /// When the position is older than the held one.
-    pub fn advance(&self, id: SnapshotId, position: &Position) -> Result<Option<Arc<Active>>, OlderSnapshot> {
+    /// INVARIANT: the position only moves forward. A replica that lags may say the same as one that does not; then it
+    /// asks for nothing that was revoked, and refusing it would only make the workload look unenforced.
+    pub fn advance(&self, id: SnapshotId, position: &Position) -> Advanced {
         let guard = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(held) = self.current().filter(|active| active.id == id) else { return Ok(None) };
-        self.check(position)?;
+        let Some(held) = self.current().filter(|active| active.id == id) else { return Advanced::Other };
+        if self.check(position).is_err() {
+            return Advanced::Behind(held);
+        }
         let active = Arc::new(Active {
             snapshot: Arc::clone(&held.snapshot),
             trust: Arc::clone(&held.trust),
@@ -147,7 +160,7 @@ impl ConfigStore {
         });
         self.current.store(Some(Arc::clone(&active)));
         drop(guard);
-        Ok(Some(active))
+        Advanced::Moved(active)
     }
 
     /// Refuses a position that is older than the held one.

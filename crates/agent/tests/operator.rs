@@ -8,14 +8,18 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bailiwick_agent::audit::AuditSink;
+use bailiwick_agent::audit::{
+    self, AuditSink, AuthorizationEvent, CallRecord, EventIds, Outcome, Protocol, Source, Verdict, WouldBe,
+};
 use bailiwick_agent::{
-    Applier, ConfigStore, ConfigStream, Destinations, LookupError, Renewal, RenewalSettings, StreamSettings,
+    Applier, ConfigStore, ConfigStream, Destinations, LookupError, Renewal, RenewalSettings, Reports,
+    StreamSettings,
 };
 use bailiwick_authn::{CredentialStore, TrustStore};
 use bailiwick_identity::{MtlsMode, PortTrust, TrustBundle, TrustConfig};
 use bailiwick_policy::{
-    Body, BoundObject, Layer, Mode, Origin, PolicyObject, PortSelection, SnapshotParts, WorkloadKey,
+    Body, BoundObject, Layer, Mode, Origin, PolicyObject, PortSelection, SnapshotId, SnapshotParts,
+    WorkloadKey,
 };
 use bailiwick_wire::proto::client_message::Kind as FromClient;
 use bailiwick_wire::proto::lookup_request::Action;
@@ -24,7 +28,7 @@ use bailiwick_wire::{
     ChunkCache, Configuration, Destination, Digest, Encoded, Position, Query, SCHEMA_LEVEL, encode,
     encode_bundle, encode_destination,
 };
-use fake_operator::{FakeOperator, LookupSession, Session, workload_id};
+use fake_operator::{FakeOperator, LookupSession, ReportSession, Session, workload_id};
 use tokio::time::timeout;
 
 fn workload(name: &str) -> WorkloadKey {
@@ -136,8 +140,18 @@ async fn i4_i9_what_is_older_foreign_or_garbage_is_refused_and_the_last_good_sta
 
     running.session.send_header(&other, &at(2, 4)).await;
     assert!(running.session.nack().await.contains("older"));
+    running.session.send_header(&good, &at(2, 4)).await;
+    assert_eq!(
+        running.session.ack().await,
+        4,
+        "the same content from a replica that lags is enforced already"
+    );
+    assert_eq!(running.store.current().unwrap().position, at(2, 5), "and the position stays");
     running.session.send_header(&good, &at(1, 9)).await;
-    assert!(running.session.nack().await.contains("older"), "the same content at an older position");
+    assert_eq!(running.session.ack().await, 9);
+    assert_eq!(running.store.current().unwrap().position, at(2, 5));
+    running.session.send_header(&other, &at(2, 4)).await;
+    assert!(running.session.nack().await.contains("older"), "nothing was given back by it");
     running.session.send(FromServer::SnapshotHeader(b"garbage".to_vec())).await;
     assert!(running.session.nack().await.contains("snapshot header"));
     running.session.send_header(&snapshot_for("web", &[("a", 1)]), &at(2, 9)).await;
@@ -369,4 +383,74 @@ async fn destinations_are_answered_kept_current_and_kept_without_the_operator() 
     assert!(asked.contains(&id));
     session.outbound.send(Ok(encode_destination(id, 1, &Destination::Outside))).await.unwrap();
     assert_eq!(*timeout(Duration::from_secs(5), found.changed()).await.unwrap(), Destination::Outside);
+}
+
+fn denial(ids: &EventIds, verdict: Verdict, would_be: Option<Verdict>) -> AuthorizationEvent {
+    let would_be = would_be.map(|verdict| WouldBe { verdict, reasons: Vec::new() });
+    AuthorizationEvent {
+        time: std::time::SystemTime::now(),
+        connection_id: ids.connection(),
+        decision_id: ids.decision(),
+        verdict,
+        outcome: Outcome::Closed,
+        reasons: Vec::new(),
+        reason_count: 0,
+        would_be,
+        source: Source {
+            identity: Some(workload_id()),
+            unproven: None,
+            address: "10.0.0.7:1".parse().unwrap(),
+        },
+        destination: audit::Destination { workload: workload("orders"), port: 8080_u16.try_into().unwrap() },
+        call: CallRecord { protocol: Protocol::Tcp, method: None, path: None, host: None, grpc: false },
+        status: None,
+        snapshot: SnapshotId([7; 32]),
+    }
+}
+
+#[tokio::test]
+async fn denials_are_reported_a_limited_number_and_again_after_the_operator_was_away() {
+    let mut operator = FakeOperator::start().await;
+    let (credentials, _, dialer) = operator.workload();
+    let (reports, task) = Reports::new(dialer, credentials);
+    tokio::spawn(task.run());
+    let ids = EventIds::default();
+    reports.decided(&denial(&ids, Verdict::Allow, None), 1);
+    assert!(
+        timeout(Duration::from_millis(200), operator.reports.recv()).await.is_err(),
+        "no stream without need"
+    );
+    let first = denial(&ids, Verdict::Deny, None);
+    reports.decided(&first, 3);
+    reports.decided(&denial(&ids, Verdict::Allow, Some(Verdict::Deny)), 3);
+    let mut stream = timeout(Duration::from_secs(5), operator.reports.recv()).await.unwrap().unwrap();
+    let next = async |stream: &mut ReportSession| {
+        let message =
+            timeout(Duration::from_secs(5), stream.inbound.message()).await.unwrap().unwrap().unwrap();
+        bailiwick_wire::decode_report(&message).unwrap()
+    };
+    let got = next(&mut stream).await;
+    assert_eq!((got.decision_id, got.snapshot_version), (first.decision_id.to_string(), 3));
+    assert_eq!(got.caller, bailiwick_wire::ReportedCaller::Proven(workload_id()));
+    assert!(next(&mut stream).await.would_be.is_some(), "what audit would deny is reported too");
+
+    // A flood costs the operator a hundred reports, and the next one tells how many are missing.
+    for _ in 0..500 {
+        reports.decided(&denial(&ids, Verdict::Deny, None), 3);
+    }
+    assert!((380..=402).contains(&reports.left_out()), "{} were left out", reports.left_out());
+    let mut told = 0;
+    for _ in 0..98 {
+        told += next(&mut stream).await.left_out;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    reports.decided(&denial(&ids, Verdict::Deny, None), 3);
+    while told < reports.left_out() {
+        told += next(&mut stream).await.left_out;
+    }
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    reports.decided(&denial(&ids, Verdict::Deny, None), 4);
+    let mut stream = timeout(Duration::from_secs(5), operator.reports.recv()).await.unwrap().unwrap();
+    assert_eq!(next(&mut stream).await.snapshot_version, 4);
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bailiwick_agent::audit::{AuditSink, EventIds};
-use bailiwick_agent::{ConfigStore, Destinations, Dialer};
+use bailiwick_agent::{ConfigStore, Destinations, Dialer, Reports};
 use bailiwick_authn::{ClientTls, CredentialStore, TrustStore};
 use bailiwick_identity::TrustBundle;
 use bailiwick_runtime::drain::Drain;
@@ -51,6 +51,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         |address: &str| Dialer::new(address, config.control.operator.clone(), Arc::clone(&control_tls));
     let (destinations, lookups) =
         Destinations::new(dialer(&config.control.configuration), Arc::clone(&credentials));
+    let (reports, reporting) = Reports::new(dialer(&config.control.configuration), Arc::clone(&credentials));
     let metrics = SidecarMetrics::new(&registry);
     let shared = Arc::new(Shared {
         workload: config.workload.clone(),
@@ -60,6 +61,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         trust,
         destinations,
         audit: AuditSink::open(&config.audit)?,
+        reports,
         ids: EventIds::default(),
         connections: Connections::new(&config.limits, &metrics),
         metrics,
@@ -76,6 +78,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         identity: dialer(&config.control.identity),
         configuration: dialer(&config.control.configuration),
         lookups,
+        reporting,
         registry,
         shared: Arc::clone(&shared),
         stop: stop.clone(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_agent::audit::{AuditSink, EventIds};
-use bailiwick_agent::{ConfigStore, Destinations};
+use bailiwick_agent::{ConfigStore, Destinations, Reports};
 use bailiwick_authn::{ClientTls, CredentialStore, TrustStore};
 use bailiwick_policy::WorkloadKey;
 use bailiwick_runtime::drain::Drain;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) destinations: Destinations,
     /// Takes every decision, before bytes move.
     pub(crate) audit: AuditSink,
+    /// Tells the operator of denials, for `why`.
+    pub(crate) reports: Reports,
     /// Names connections and decisions in events and answers.
     pub(crate) ids: EventIds,
     /// Counters, with their handles ready.

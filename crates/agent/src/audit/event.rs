@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bailiwick_identity::{Leaf, SpiffeId, Unproven};
+use bailiwick_identity::{Leaf, Port, SpiffeId, Unproven};
 use bailiwick_policy::{SnapshotId, WorkloadKey};
 use serde::{Serialize, Serializer};
 
@@ -138,7 +138,7 @@ pub struct Destination {
     #[serde(serialize_with = "display")]
     pub workload: WorkloadKey,
     /// The container port.
-    pub port: u16,
+    pub port: Port,
 }
 
 /// The call, as far as its protocol lets one see it.

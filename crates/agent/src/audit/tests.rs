@@ -36,7 +36,7 @@ fn source() -> SocketAddr {
 
 fn destination() -> Destination {
     let workload = WorkloadKey { namespace: "shop".parse().unwrap(), name: "orders".parse().unwrap() };
-    Destination { workload, port: 8080 }
+    Destination { workload, port: 8080_u16.try_into().unwrap() }
 }
 
 fn decision(ids: &EventIds, path: &str) -> AuthorizationEvent {

@@ -43,11 +43,14 @@ fn the_same_content_moves_on_without_a_change() {
     store.publish(candidate(2, 5, 1)).unwrap();
     let mut changed = store.subscribe();
     changed.mark_unchanged();
-    assert!(store.advance(SnapshotId([1; 32]), &position(2, 8)).unwrap().is_some());
+    assert!(matches!(store.advance(SnapshotId([1; 32]), &position(2, 8)), Advanced::Moved(_)));
     assert!(!changed.has_changed().unwrap());
     assert!(store.publish(candidate(2, 7, 2)).is_err(), "the position moved");
-    assert!(store.advance(SnapshotId([9; 32]), &position(2, 9)).unwrap().is_none());
-    assert!(store.advance(SnapshotId([1; 32]), &position(2, 7)).is_err());
+    assert!(matches!(store.advance(SnapshotId([9; 32]), &position(2, 9)), Advanced::Other));
+    for older in [position(2, 7), position(1, 9), Position { marks: BTreeMap::new(), ..position(2, 8) }] {
+        assert!(matches!(store.advance(SnapshotId([1; 32]), &older), Advanced::Behind(_)));
+        assert_eq!(store.current().unwrap().position, position(2, 8), "it never moves back");
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::StreamSettings;
-use crate::{Active, Candidate, ConfigStore, OlderSnapshot};
+use crate::{Active, Advanced, Candidate, ConfigStore, OlderSnapshot};
 
 /// How long the threads that decide calls may take before the operator is told that they lag.
 const APPLY_DEADLINE: Duration = Duration::from_secs(5);
@@ -118,16 +118,25 @@ impl Session {
             Err(error) => return self.refuse(None, &error.into()).await,
         };
         let (id, version) = (header.id(), header.position().version);
-        if let Err(refusal) = self.check(&header) {
+        if let Err(refusal) = self.is_ours(&header) {
             return self.refuse(Some((id, version)), &refusal).await;
         }
         match self.store.advance(id, header.position()) {
-            Ok(Some(active)) => {
+            Advanced::Moved(active) => {
                 self.pending = None;
-                return self.acknowledge(active);
+                self.store.set_current(true);
+                return self.acknowledge(active, version);
             }
-            Ok(None) => {}
-            Err(older) => return self.refuse(Some((id, version)), &older.into()).await,
+            // It is enforced, but who lags cannot know whether there is something newer.
+            Advanced::Behind(active) => {
+                self.pending = None;
+                return self.acknowledge(active, version);
+            }
+            Advanced::Other => {}
+        }
+        // Asked again when it is published; here it saves the chunks.
+        if let Err(older) = self.store.check(header.position()) {
+            return self.refuse(Some((id, version)), &older.into()).await;
         }
         let missing: BTreeSet<_> =
             header.digests().filter(|digest| !self.chunks.contains_key(digest)).collect();
@@ -141,13 +150,12 @@ impl Session {
         }
     }
 
-    fn check(&self, header: &Header) -> Result<(), Refusal> {
-        if *header.workload() != self.settings.workload {
-            let found = header.workload().clone();
-            return Err(Refusal::OtherWorkload { found, own: self.settings.workload.clone() });
+    fn is_ours(&self, header: &Header) -> Result<(), Refusal> {
+        if *header.workload() == self.settings.workload {
+            return Ok(());
         }
-        // Asked again when it is published; here it saves the chunks.
-        Ok(self.store.check(header.position())?)
+        let found = header.workload().clone();
+        Err(Refusal::OtherWorkload { found, own: self.settings.workload.clone() })
     }
 
     async fn chunk(&mut self, chunk: &Chunk) {
@@ -183,7 +191,8 @@ impl Session {
                 tracing::info!(snapshot = %active.id, version = active.position.version, "snapshot enforced");
                 self.enforced = digests;
                 self.forget_chunks();
-                self.acknowledge(active);
+                self.store.set_current(true);
+                self.acknowledge(active, of.1);
             }
             Err(refusal) => self.refuse(Some(of), &refusal).await,
         }
@@ -203,13 +212,13 @@ impl Session {
     }
 
     /// INVARIANT: acknowledged means enforced: every thread that decides calls has confirmed. Waiting for them must not
-    /// hold up the stream, where the mending snapshot may be next.
-    fn acknowledge(&self, active: Arc<Active>) {
-        self.store.set_current(true);
+    /// hold up the stream, where the mending snapshot may be next. `version` is that of the header: each replica of the
+    /// operator counts for itself.
+    fn acknowledge(&self, active: Arc<Active>, version: u64) {
         let Some(outbound) = self.outbound.clone() else { return };
         let store = Arc::clone(&self.store);
         tokio::spawn(async move {
-            let (snapshot_id, version) = (active.id.0.to_vec(), active.position.version);
+            let snapshot_id = active.id.0.to_vec();
             if timeout(APPLY_DEADLINE, store.applied(active.generation())).await.is_err() {
                 let reason = format!("not every thread enforces it after {APPLY_DEADLINE:?}");
                 tracing::error!(snapshot = %active.id, reason);
@@ -218,7 +227,7 @@ impl Session {
                 store.applied(active.generation()).await;
             }
             // One that was replaced meanwhile is not enforced; the acknowledgement of the newer one says more.
-            let newest = store.current().is_some_and(|current| Arc::ptr_eq(&current, &active));
+            let newest = store.current().is_some_and(|current| current.generation() == active.generation());
             if newest {
                 deliver(&outbound, Outbound::Ack(Ack { snapshot_id, version })).await;
             }

@@ -16,9 +16,11 @@ use bailiwick_wire::proto::client_message::Kind as FromClient;
 use bailiwick_wire::proto::configuration_server::{Configuration, ConfigurationServer};
 use bailiwick_wire::proto::destinations_server::{Destinations, DestinationsServer};
 use bailiwick_wire::proto::identity_server::{Identity, IdentityServer};
+use bailiwick_wire::proto::reports_server::{Reports, ReportsServer};
 use bailiwick_wire::proto::server_message::Kind as FromServer;
 use bailiwick_wire::proto::{
-    Chunk, ClientMessage, Hello, IssueRequest, IssueResponse, LookupRequest, LookupResponse, ServerMessage,
+    Chunk, ClientMessage, DenialReport, Hello, IssueRequest, IssueResponse, LookupRequest, LookupResponse,
+    ReportSummary, ServerMessage,
 };
 use bailiwick_wire::{Digest, Encoded, Position, encode_bundle};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -54,6 +56,7 @@ pub(crate) struct FakeOperator {
     pub(crate) tokens: Arc<Mutex<Vec<Vec<u8>>>>,
     pub(crate) sessions: mpsc::UnboundedReceiver<Session>,
     pub(crate) lookups: mpsc::UnboundedReceiver<LookupSession>,
+    pub(crate) reports: mpsc::UnboundedReceiver<ReportSession>,
 }
 
 /// One configuration stream, in the test's hands. Dropping it ends the stream.
@@ -61,6 +64,12 @@ pub(crate) struct Session {
     pub(crate) peer: SpiffeId,
     inbound: Streaming<ClientMessage>,
     outbound: mpsc::Sender<Result<ServerMessage, Status>>,
+}
+
+/// One reports stream. Dropping it ends the stream.
+pub(crate) struct ReportSession {
+    pub(crate) inbound: Streaming<DenialReport>,
+    _open: mpsc::Sender<()>,
 }
 
 /// One destinations stream.
@@ -85,20 +94,23 @@ impl FakeOperator {
         let tokens = Arc::default();
         let (session_sender, sessions) = mpsc::unbounded_channel();
         let (lookup_sender, lookups) = mpsc::unbounded_channel();
+        let (report_sender, reports) = mpsc::unbounded_channel();
         let service = Service {
             authority: Arc::clone(&authority),
             issuing: Arc::clone(&issuing),
             tokens: Arc::clone(&tokens),
             sessions: session_sender,
             lookups: lookup_sender,
+            reports: report_sender,
         };
         let server = Server::builder()
             .add_service(IdentityServer::new(service.clone()))
             .add_service(ConfigurationServer::new(service.clone()))
-            .add_service(DestinationsServer::new(service))
+            .add_service(DestinationsServer::new(service.clone()))
+            .add_service(ReportsServer::new(service))
             .serve_with_incoming(UnboundedReceiverStream::new(connections));
         tokio::spawn(async move { server.await.unwrap() });
-        Self { address, authority, issuing, tokens, sessions, lookups }
+        Self { address, authority, issuing, tokens, sessions, lookups, reports }
     }
 
     /// What a workload has: its certificate of one hour, trust, and a dialer that uses both.
@@ -196,6 +208,7 @@ struct Service {
     tokens: Arc<Mutex<Vec<Vec<u8>>>>,
     sessions: mpsc::UnboundedSender<Session>,
     lookups: mpsc::UnboundedSender<LookupSession>,
+    reports: mpsc::UnboundedSender<ReportSession>,
 }
 
 #[derive(Clone)]
@@ -251,6 +264,21 @@ impl Destinations for Service {
             .send(LookupSession { inbound: request.into_inner(), outbound })
             .map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+#[tonic::async_trait]
+impl Reports for Service {
+    async fn report(
+        &self,
+        request: Request<Streaming<DenialReport>>,
+    ) -> Result<Response<ReportSummary>, Status> {
+        peer(&request)?;
+        let (open, mut ended) = mpsc::channel(1);
+        let session = ReportSession { inbound: request.into_inner(), _open: open };
+        self.reports.send(session).map_err(|_| Status::unavailable("the test is over"))?;
+        ended.recv().await;
+        Err(Status::unavailable("the operator goes away"))
     }
 }
 

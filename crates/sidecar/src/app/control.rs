@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use bailiwick_agent::{ConfigStream, DestinationsTask, Dialer, Renewal, RenewalSettings, StreamSettings};
+use bailiwick_agent::{
+    ConfigStream, DestinationsTask, Dialer, Renewal, RenewalSettings, ReportsTask, StreamSettings,
+};
 use bailiwick_runtime::admin::Admin;
 use bailiwick_runtime::drain::{Drained, shutdown_signal};
 use bailiwick_runtime::metrics::Metrics;
@@ -25,6 +27,7 @@ pub(super) struct Control {
     pub(super) identity: Dialer,
     pub(super) configuration: Dialer,
     pub(super) lookups: DestinationsTask,
+    pub(super) reporting: ReportsTask,
     pub(super) registry: Metrics,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
@@ -84,6 +87,7 @@ impl Control {
         );
         tokio::spawn(stream.run());
         tokio::spawn(self.lookups.run());
+        tokio::spawn(self.reporting.run());
     }
 }
 

@@ -28,4 +28,8 @@ pub(super) fn register(registry: &Metrics, shared: &Arc<Shared>) {
     let dropped = Computed::counter(move || i64::try_from(state.audit.dropped()).unwrap_or(i64::MAX));
     let help = "Audit events that were lost because they could not be written fast enough";
     drop(registry.register("audit_events_dropped", help, dropped));
+    let state = Arc::clone(shared);
+    let left_out = Computed::counter(move || i64::try_from(state.reports.left_out()).unwrap_or(i64::MAX));
+    let help = "Denials that were not reported to the operator, because there were too many at once";
+    drop(registry.register("reports_left_out", help, left_out));
 }

@@ -19,7 +19,7 @@ use crate::inbound::attributes::{BadRequest, HttpAttributes};
 use crate::inbound::caller::Caller;
 use crate::metrics::{Direction, Protocol as Spoken};
 use crate::sessions::Session;
-use crate::shared::Worker;
+use crate::shared::{Shared, Worker};
 
 /// Records a decision, before any byte of the call moves.
 pub(crate) fn decision(
@@ -39,21 +39,24 @@ pub(crate) fn decision(
         (Decision::Denied(_), None) => (Became::Closed, None),
     };
     let snapshot = decision.snapshot();
-    shared.audit.authorization(AuthorizationEvent {
-        time: SystemTime::now(),
-        connection_id: caller.id,
-        decision_id: id,
-        verdict: said(decision.verdict()),
-        outcome: became,
-        reasons: reasons(snapshot, decision.verdict()),
-        reason_count: count(&decision.verdict().reasons),
-        would_be: decision.would_be().map(|verdict| would_be(snapshot, verdict)),
-        source: source(subject, caller.source),
-        destination: destination(&caller.worker, caller.port),
-        call: call_record(call),
-        status,
-        snapshot: snapshot.id(),
-    });
+    write(
+        shared,
+        AuthorizationEvent {
+            time: SystemTime::now(),
+            connection_id: caller.id,
+            decision_id: id,
+            verdict: said(decision.verdict()),
+            outcome: became,
+            reasons: reasons(snapshot, decision.verdict()),
+            reason_count: count(&decision.verdict().reasons),
+            would_be: decision.would_be().map(|verdict| would_be(snapshot, verdict)),
+            source: source(subject, caller.source),
+            destination: destination(&caller.worker, caller.port),
+            call: call_record(call),
+            status,
+            snapshot: snapshot.id(),
+        },
+    );
     id
 }
 
@@ -62,21 +65,24 @@ pub(crate) fn cut(worker: &Worker, session: &Session, denied: &Denied) {
     let attributes = session.attributes.at(crate::clock::now());
     let snapshot = denied.snapshot();
     worker.shared.metrics.settled(denied.verdict().outcome);
-    worker.shared.audit.authorization(AuthorizationEvent {
-        time: SystemTime::now(),
-        connection_id: session.connection,
-        decision_id: worker.shared.ids.decision(),
-        verdict: Said::Deny,
-        outcome: Became::Cut,
-        reasons: reasons(snapshot, denied.verdict()),
-        reason_count: count(&denied.verdict().reasons),
-        would_be: None,
-        source: source(&session.subject, attributes.source),
-        destination: destination(worker, attributes.port),
-        call: call_in_flight(&attributes),
-        status: None,
-        snapshot: snapshot.id(),
-    });
+    write(
+        &worker.shared,
+        AuthorizationEvent {
+            time: SystemTime::now(),
+            connection_id: session.connection,
+            decision_id: worker.shared.ids.decision(),
+            verdict: Said::Deny,
+            outcome: Became::Cut,
+            reasons: reasons(snapshot, denied.verdict()),
+            reason_count: count(&denied.verdict().reasons),
+            would_be: None,
+            source: source(&session.subject, attributes.source),
+            destination: destination(worker, attributes.port),
+            call: call_in_flight(&attributes),
+            status: None,
+            snapshot: snapshot.id(),
+        },
+    );
 }
 
 /// Records a connection that was closed before its first byte.
@@ -88,21 +94,24 @@ pub(crate) fn refused_early(
     rules: &Reasons,
 ) {
     worker.shared.metrics.connection_refused(Direction::Inbound, "denied-early");
-    worker.shared.audit.authorization(AuthorizationEvent {
-        time: SystemTime::now(),
-        connection_id: id,
-        decision_id: worker.shared.ids.decision(),
-        verdict: Said::Deny,
-        outcome: Became::Closed,
-        reasons: listed(snapshot, rules),
-        reason_count: count(rules),
-        would_be: None,
-        source: Source { identity: None, unproven: None, address: attributes.source },
-        destination: destination(worker, attributes.port),
-        call: call_record(None),
-        status: None,
-        snapshot: snapshot.id(),
-    });
+    write(
+        &worker.shared,
+        AuthorizationEvent {
+            time: SystemTime::now(),
+            connection_id: id,
+            decision_id: worker.shared.ids.decision(),
+            verdict: Said::Deny,
+            outcome: Became::Closed,
+            reasons: listed(snapshot, rules),
+            reason_count: count(rules),
+            would_be: None,
+            source: Source { identity: None, unproven: None, address: attributes.source },
+            destination: destination(worker, attributes.port),
+            call: call_record(None),
+            status: None,
+            snapshot: snapshot.id(),
+        },
+    );
 }
 
 /// Records a handshake that proved nobody.
@@ -173,6 +182,14 @@ pub(crate) fn http_on_tcp(caller: &Caller) {
     tracing::info!(connection = %caller.id, source = %caller.source, "a connection was closed: HTTP on a TCP port that a Deny selects by path");
 }
 
+/// Into the audit log, and to the operator if it is a denial.
+fn write(shared: &Shared, event: AuthorizationEvent) {
+    // One that was replaced meanwhile is still told apart by its id.
+    let current = shared.config.current().filter(|active| active.id == event.snapshot);
+    shared.reports.decided(&event, current.map_or(0, |active| active.position.version));
+    shared.audit.authorization(event);
+}
+
 fn rejected(
     worker: &Worker,
     outcome: AuthenticationOutcome,
@@ -236,7 +253,7 @@ fn source(subject: &Subject, address: SocketAddr) -> Source {
 }
 
 fn destination(worker: &Worker, port: Port) -> Destination {
-    Destination { workload: worker.shared.workload.clone(), port: port.number() }
+    Destination { workload: worker.shared.workload.clone(), port }
 }
 
 fn call_record(call: Option<(&HttpAttributes, Version)>) -> CallRecord {

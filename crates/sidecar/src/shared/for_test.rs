@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bailiwick_agent::audit::{AuditSink, EventIds};
-use bailiwick_agent::{ConfigStore, Destinations, Dialer};
+use bailiwick_agent::{ConfigStore, Destinations, Dialer, Reports};
 use bailiwick_authn::{ClientTls, CredentialStore, Credentials, TrustStore};
 use bailiwick_runtime::drain::Drain;
 use bailiwick_runtime::ready::Readiness;
@@ -27,7 +27,8 @@ pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc
     let trust = Arc::new(TrustStore::new(authority.bundle()).unwrap());
     let tls = Arc::new(ClientTls::control(Arc::clone(&store), Arc::clone(&trust)));
     let dialer = Dialer::new("127.0.0.1:9", id.parse().unwrap(), tls);
-    let (destinations, _) = Destinations::new(dialer, Arc::clone(&store));
+    let (destinations, _) = Destinations::new(dialer.clone(), Arc::clone(&store));
+    let (reports, _) = Reports::new(dialer, Arc::clone(&store));
     let metrics = SidecarMetrics::for_test();
     let (readiness, starting) = Readiness::starting();
     starting.done();
@@ -41,6 +42,7 @@ pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc
         credentials: store,
         trust,
         destinations,
+        reports,
         audit: AuditSink::to_writer(std::io::sink(), 64).unwrap(),
         ids: EventIds::default(),
         connections: Connections::new(&limits, &metrics),
