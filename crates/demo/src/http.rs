@@ -22,10 +22,17 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 type Body = BoxBody<Bytes, Infallible>;
 
 const CLIENT_ID: &str = "x-bailiwick-client-id";
+/// The method of the standard health service, and its answer: `HealthCheckResponse {status: SERVING}`.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const SERVING: &[u8] = &[0x08, 0x01];
 const TICK: Duration = Duration::from_millis(100);
 
 /// Answers every request with what was asked and by whom.
 pub async fn serve_http(listener: TcpListener, name: String) {
+    serve_logged(listener, name, false).await;
+}
+
+pub(crate) async fn serve_logged(listener: TcpListener, name: String, log: bool) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         // A response that waits for more bytes to fill a segment would slow every measurement.
@@ -34,7 +41,7 @@ pub async fn serve_http(listener: TcpListener, name: String) {
         }
         let name = name.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, name.clone()));
+            let service = service_fn(move |request| answer(request, name.clone(), log));
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).http2().timer(TokioTimer::new());
             // A client that leaves is no news.
@@ -43,7 +50,10 @@ pub async fn serve_http(listener: TcpListener, name: String) {
     }
 }
 
-async fn answer(request: Request<Incoming>, name: String) -> Result<Response<Body>, Infallible> {
+async fn answer(request: Request<Incoming>, name: String, log: bool) -> Result<Response<Body>, Infallible> {
+    if log {
+        println!("{} {}", request.method(), request.uri());
+    }
     let grpc = request
         .headers()
         .get(CONTENT_TYPE)
@@ -57,8 +67,17 @@ async fn answer(request: Request<Incoming>, name: String) -> Result<Response<Bod
     } else if request.uri().path().ends_with("/upload") {
         count(request).await
     } else {
-        describe(&request, &name)
+        let mut response = describe(&request, &name);
+        *response.status_mut() = wanted_status(request.uri().path());
+        response
     })
+}
+
+/// `/…/status/503` is answered with that status, everything else with 200: a probe that fails can be declared.
+fn wanted_status(path: &str) -> StatusCode {
+    let wanted =
+        path.rsplit_once("/status/").and_then(|(_, code)| StatusCode::from_bytes(code.as_bytes()).ok());
+    wanted.filter(|code| code.as_u16() >= 200).unwrap_or(StatusCode::OK)
 }
 
 fn describe(request: &Request<Incoming>, name: &str) -> Response<Body> {
@@ -98,7 +117,7 @@ fn ticks() -> Body {
 }
 
 /// One length-prefixed message (gRPC over HTTP/2, "Length-Prefixed-Message").
-fn message(payload: &[u8]) -> Bytes {
+pub(crate) fn message(payload: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(payload.len() + 5);
     framed.put_u8(0);
     framed.put_u32(u32::try_from(payload.len()).unwrap_or(u32::MAX));
@@ -106,8 +125,9 @@ fn message(payload: &[u8]) -> Bytes {
     framed.freeze()
 }
 
-/// A method named `Watch…` streams messages until somebody ends it; every other one echoes its message.
+/// A method named `Watch…` streams messages until somebody ends it; health is good; every other one echoes its message.
 async fn answer_grpc(request: Request<Incoming>) -> Response<Body> {
+    let health = request.uri().path() == HEALTH;
     let streams = request.uri().path().rsplit('/').next().is_some_and(|method| method.starts_with("Watch"));
     let body = if streams {
         let messages = stream::unfold(0_u64, |count| async move {
@@ -118,6 +138,7 @@ async fn answer_grpc(request: Request<Incoming>) -> Response<Body> {
     } else {
         let asked =
             request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let asked = if health { message(SERVING) } else { asked };
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         let frames = [Ok(Frame::data(asked)), Ok(Frame::trailers(trailers))];
