@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need where it can, and says what is missing where it cannot: a C and C++ compiler (aws-lc and libFuzzer are
-# built from source), the compiler's components, cargo-deny and cargo-nextest, and every locked crate, so that all later stages can
+# built from source), nft and ip for the capture's tests, the compiler's components, cargo-deny and cargo-nextest, and every locked crate, so that all later stages can
 # run without a network.
 set -euo pipefail
 # shellcheck source=tests/stages/lib.sh
@@ -14,6 +14,9 @@ debian_packages() {
   have cc || wanted+=(gcc libc6-dev)
   have c++ || wanted+=(g++)
   have make || wanted+=(make)
+  # The capture's tests make network namespaces and read the table that a pod gets.
+  have nft || wanted+=(nftables)
+  have ip || wanted+=(iproute2)
   if ((${#wanted[@]} == 0)); then return; fi
   if [[ $(id -u) != 0 ]] || ! have apt-get; then
     fail "missing: ${wanted[*]} (Debian's names); install them and run this again"
