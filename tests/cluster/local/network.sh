@@ -25,6 +25,10 @@ node_network() {
   ip -n "$node" address add "$(node_address_4 "$node")/24" dev eth0
   ip -n "$node" address add "$(node_address_6 "$node")/64" dev eth0 nodad
   ip -n "$node" link set eth0 up
+  # The API server and whoever else is in the node's own network call Services: an address is first routed, then translated. A default
+  # route would do as well, but there is nothing outside, and so a call to it fails at once.
+  ip -n "$node" route add "$SERVICE_RANGE_4" dev eth0
+  ip -n "$node" route add "$SERVICE_RANGE_6" dev eth0
 }
 
 node_routes() {
