@@ -67,7 +67,7 @@ filled() {
 }
 
 local_up() {
-  local node
+  local node loading
   mkdir -p "$STATE" "$LOGS" "$DATA"
   link_programs kubectl helm ctr
   remember_sysctls
@@ -78,7 +78,7 @@ local_up() {
   for node in "${NODES[@]}"; do containerd_start "$node"; done
   api_server_start
   load_everywhere "$(image_folder)"/{pause,coredns}.tar &
-  local loading=$!
+  loading=$!
   wait_for 60 "the API server" kubectl get --raw /readyz
   controllers_start
   for node in "${NODES[@]}"; do node_register "$node"; done
@@ -134,7 +134,7 @@ local_load() { load_everywhere "$@" || fail "the images could not be loaded"; }
 local_ctr() {
   local node=$1
   shift
-  in_node "$node" "$STATE/bin/ctr" --namespace k8s.io "$@"
+  in_node "$node" env CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1 "$STATE/bin/ctr" --namespace k8s.io "$@"
 }
 
 local_node_exec() {
