@@ -12,6 +12,7 @@
 #   cluster.sh tools              build the image of the tests' tools, load it into every node
 #   cluster.sh node-exec NODE COMMAND…   run a command in a node's network
 #   cluster.sh ctr NODE ARGUMENT…        the container runtime's client on a node
+#   cluster.sh check              is it a real one? the things that our tests lean on, one by one
 #   cluster.sh fault NAME [NODE]  apiserver-stop, apiserver-start, kubelet-stop, kubelet-start, kubelet-restart, containerd-restart
 #   cluster.sh logs               where the logs lie
 #
@@ -139,6 +140,7 @@ main() {
     ctr) must_run && "${provider}_ctr" "$@" ;;
     fault) must_run && "${provider}_fault" "$@" ;;
     logs) must_run && say "$LOGS" ;;
+    check) must_run && exec bash "$CLUSTER/check.sh" ;;
     help | -h | --help) usage ;;
     *) fail "unknown verb \`$verb\`; see cluster.sh --help" ;;
   esac

@@ -159,15 +159,20 @@ local_fault() {
   local node=${2:-${NODES[0]}}
   [[ " ${NODES[*]} " == *" $node "* ]] || fail "no node is called \`$node\`; there are: ${NODES[*]}"
   case $1 in
-    apiserver-stop) component_stop "${NODES[0]}" kube-apiserver ;;
+    # It would take a minute to let every watch end.
+    apiserver-stop) component_stop "${NODES[0]}" kube-apiserver KILL ;;
     apiserver-start)
       component_start "${NODES[0]}" kube-apiserver
       wait_for 60 "the API server" kubectl get --raw /readyz
       ;;
     kubelet-stop) component_stop "$node" kubelet ;;
-    kubelet-start) component_start "$node" kubelet ;;
-    kubelet-restart) component_restart "$node" kubelet ;;
-    containerd-restart) component_restart "$node" containerd ;;
+    kubelet-start) component_begin "$node" kubelet ;;
+    kubelet-restart) component_stop "$node" kubelet && component_begin "$node" kubelet ;;
+    containerd-restart)
+      component_stop "$node" containerd
+      component_begin "$node" containerd
+      wait_for 30 "containerd on $node" local_ctr "$node" version
+      ;;
     *) fail "unknown fault \`$1\`" ;;
   esac
 }

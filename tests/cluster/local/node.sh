@@ -87,18 +87,20 @@ component_running() {
 
 component_gone() { ! component_running "$@"; }
 
+# Ends a component, at once if $3 is KILL.
 component_stop() {
-  local node=$1 name=$2
+  local node=$1 name=$2 signal=${3:-TERM}
   if component_gone "$node" "$name"; then return; fi
-  in_node "$node" kill -TERM "$(component_pid "$node" "$name")"
+  in_node "$node" kill "-$signal" "$(component_pid "$node" "$name")"
   if ! (wait_for 10 "$name on $node to end" component_gone "$node" "$name") 2>/dev/null; then
     in_node "$node" kill -KILL "$(component_pid "$node" "$name")" || true
   fi
 }
 
-component_restart() {
-  component_stop "$1" "$2"
-  component_start "$1" "$2"
+# Starts it and waits until it is a process.
+component_begin() {
+  component_start "$@"
+  wait_for 10 "$2 on $1" component_running "$@"
 }
 
 # Writes a node's copy of a file of config/. $1: node, $2: file.
