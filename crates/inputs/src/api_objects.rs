@@ -11,29 +11,47 @@ use crate::decode::DecodedObject;
 /// The name of the API server in locations.
 pub const CLUSTER: &str = "cluster";
 
+/// One object of the API server, decoded once; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ApiObject(Arc<Contents>);
+
+impl ApiObject {
+    /// Decodes an object: one of ours, a Namespace, Service or Pod, with `apiVersion` and `kind`.
+    #[must_use]
+    pub fn decode(object: &serde_json::Value) -> Self {
+        Self(Arc::new(Contents::of_json(&Arc::from(CLUSTER), object)))
+    }
+}
+
+/// The world of these objects and every message. Namespaces are enrolled by their labels.
+#[must_use]
+pub fn world_of<'a>(objects: impl IntoIterator<Item = &'a ApiObject>) -> (World, Vec<Diagnostic>) {
+    let assembled = assemble(objects.into_iter().map(|object| &*object.0), false);
+    (assembled.world, assembled.diagnostics)
+}
+
 /// Collects objects of the API server (or of a webhook's request) into a world.
 #[derive(Debug, Clone, Default)]
 pub struct ApiObjects {
-    contents: Vec<Contents>,
+    objects: Vec<ApiObject>,
 }
 
 impl ApiObjects {
     /// No object yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { contents: Vec::new() }
+        Self { objects: Vec::new() }
     }
 
     /// Adds an object: one of ours, a Namespace, Service or Pod, with `apiVersion` and `kind`.
     pub fn add(&mut self, object: &serde_json::Value) {
-        self.contents.push(Contents::of_json(&Arc::from(CLUSTER), object));
+        self.objects.push(ApiObject::decode(object));
     }
 
     /// The world of these objects and every message. Namespaces are enrolled by their labels.
     #[must_use]
     pub fn world(&self) -> (World, Vec<Diagnostic>) {
-        let assembled = assemble(&self.contents, false);
-        (assembled.world, assembled.diagnostics)
+        world_of(&self.objects)
     }
 }
 

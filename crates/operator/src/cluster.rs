@@ -1,2 +1,23 @@
-//! The place of the cluster: reflectors that feed the same [`crate::pipeline`] as the folder does, the lease of the
-//! replica that writes status, and `TokenReview` in place of token files. Nothing here yet.
+//! The place of the cluster: reflectors feed the same [`crate::pipeline`] as the folder does.
+//!
+//! ```text
+//!  API server --watch--> stores --world--> pipeline thread --> Publication --> the same listeners as of a folder
+//!                          |  \--destinations--> index (and a live look where it misses)
+//!                          '--> webhook, identity (read pods and namespaces there)
+//! ```
+//!
+//! Every replica reads and serves; only the holder of the lease writes status.
+
+mod app;
+mod authority;
+mod context;
+mod facts;
+mod identity;
+mod marks;
+mod source;
+mod stores;
+mod watch;
+
+pub(crate) use app::start;
+pub(crate) use identity::Reviewer;
+pub(crate) use marks::ClusterMarks;

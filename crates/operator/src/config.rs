@@ -9,18 +9,26 @@ use bailiwick_runtime::config::{Collector, ConfigErrors, Overrides, parse, read_
 use bailiwick_runtime::log::{LogConfig, RawLog};
 use serde::Deserialize;
 
+#[cfg(feature = "cluster")]
+mod cluster;
+
+#[cfg(feature = "cluster")]
+pub(crate) use cluster::ClusterSettings;
+
 const PREFIX: &str = "BAILIWICK_OPERATOR_";
 const DEFAULT_IDENTITY: &str = "127.0.0.1:15010";
 const DEFAULT_CONFIGURATION: &str = "127.0.0.1:15012";
+const CLUSTER_IDENTITY: &str = "[::]:15010";
+const CLUSTER_CONFIGURATION: &str = "[::]:15012";
 const DEFAULT_ADMIN: &str = "127.0.0.1:15014";
 
-/// The control plane of Bailiwick: reads policies and workloads from a folder and serves sidecars.
+/// The control plane of Bailiwick: reads policies and workloads from a cluster or a folder, and serves sidecars.
 ///
-/// Each flag can also be given in the environment as `BAILIWICK_OPERATOR_<FLAG>` or in the file of `--config`.
+/// Without `--source` it runs in a pod and reads its cluster. Each flag can also be given in the environment as `BAILIWICK_OPERATOR_<FLAG>` or in the file of `--config`.
 #[derive(Debug, Clone, Default, clap::Parser)]
 #[command(name = "bailiwick-operator", version)]
 pub struct Flags {
-    /// A folder of YAML: the objects of bailiwick.dev and ordinary workload manifests
+    /// A folder of YAML: the objects of bailiwick.dev and ordinary workload manifests; without it, the cluster
     #[arg(long, value_name = "DIR")]
     pub source: Option<String>,
     /// A private folder for the mesh's root, its marks and the workloads' tokens
@@ -32,15 +40,33 @@ pub struct Flags {
     /// These settings as one YAML file
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
-    /// Where certificates are issued [default: 127.0.0.1:15010]
+    /// Where certificates are issued [default: 127.0.0.1:15010, in a cluster [::]:15010]
     #[arg(long, value_name = "IP:PORT")]
     pub identity_listen: Option<String>,
-    /// Where configuration and destinations are served [default: 127.0.0.1:15012]
+    /// Where configuration and destinations are served [default: 127.0.0.1:15012, in a cluster [::]:15012]
     #[arg(long, value_name = "IP:PORT")]
     pub configuration_listen: Option<String>,
     /// Readiness, metrics and status, on loopback [default: 127.0.0.1:15014]
     #[arg(long, value_name = "IP:PORT")]
     pub admin_listen: Option<String>,
+    /// In a cluster: where the replicas tell each other acknowledgements and denials [default: [::]:15013]
+    #[arg(long, value_name = "IP:PORT")]
+    pub replicas_listen: Option<String>,
+    /// In a cluster: readiness, liveness and metrics for the kubelet and Prometheus [default: [::]:15015]
+    #[arg(long, value_name = "IP:PORT")]
+    pub probes_listen: Option<String>,
+    /// In a cluster: the admission webhooks [default: [::]:9443]
+    #[arg(long, value_name = "IP:PORT")]
+    pub webhook_listen: Option<String>,
+    /// In a cluster: the mesh's own trust domain [default: cluster.local]
+    #[arg(long, value_name = "NAME")]
+    pub trust_domain: Option<String>,
+    /// In a cluster: the Secret in the operator's namespace that holds the mesh's root [default: bailiwick-ca]
+    #[arg(long, value_name = "NAME")]
+    pub ca_secret: Option<String>,
+    /// In a cluster: what is injected into pods, and which pods are exempt (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub injection: Option<String>,
     /// Written as JSON when serving starts: the addresses that port 0 came to
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<String>,
@@ -62,6 +88,12 @@ struct RawConfig {
     identity_listen: Option<String>,
     configuration_listen: Option<String>,
     admin_listen: Option<String>,
+    replicas_listen: Option<String>,
+    probes_listen: Option<String>,
+    webhook_listen: Option<String>,
+    trust_domain: Option<String>,
+    ca_secret: Option<String>,
+    injection: Option<String>,
     ready_file: Option<String>,
     log: RawLog,
 }
@@ -69,9 +101,7 @@ struct RawConfig {
 /// A checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub(crate) source: PathBuf,
-    pub(crate) state: PathBuf,
-    pub(crate) addresses: Option<PathBuf>,
+    pub(crate) mode: Mode,
     pub(crate) identity_listen: SocketAddr,
     pub(crate) configuration_listen: SocketAddr,
     pub(crate) admin: AdminConfig,
@@ -79,8 +109,44 @@ pub struct Config {
     log: LogConfig,
 }
 
+/// Where the world is read.
+#[derive(Debug, Clone)]
+pub(crate) enum Mode {
+    /// In a folder of YAML.
+    Folder(FolderSettings),
+    /// In the cluster that this process runs in.
+    #[cfg(feature = "cluster")]
+    Cluster(Box<ClusterSettings>),
+}
+
+/// What only a folder needs.
+#[derive(Debug, Clone)]
+pub(crate) struct FolderSettings {
+    pub(crate) source: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) addresses: Option<PathBuf>,
+}
+
+/// What the kubelet tells a pod of itself.
+#[derive(Debug, Default)]
+struct PodVariables {
+    name: Option<String>,
+    namespace: Option<String>,
+    address: Option<String>,
+}
+
+impl PodVariables {
+    fn read(environment: &[(OsString, OsString)]) -> Self {
+        let value = |name: &str| {
+            let found = environment.iter().find(|(known, _)| known == name)?;
+            found.1.to_str().map(str::to_owned)
+        };
+        Self { name: value("POD_NAME"), namespace: value("POD_NAMESPACE"), address: value("POD_IP") }
+    }
+}
+
 impl Config {
-    /// Joins flags, environment (only names starting with `BAILIWICK_OPERATOR_` are read) and the file that either
+    /// Joins flags, environment (names starting with `BAILIWICK_OPERATOR_`, and what a pod is told of itself) and the file that either
     /// names. Flags win over the environment, the environment over the file.
     ///
     /// # Errors
@@ -91,6 +157,9 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let mut collector = Collector::new();
         let mut given = Flags::default();
+        let environment: Vec<(OsString, OsString)> =
+            environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let pod = PodVariables::read(&environment);
         let read = from_environment(&mut given, environment);
         collector.section("", read);
         given.overlay(flags);
@@ -101,7 +170,7 @@ impl Config {
             raw = read;
         }
         raw.overlay(given);
-        let config = collector.section("", Self::try_from(raw));
+        let config = collector.section("", Self::checked(raw, pod));
         collector.finish(|| config)
     }
 
@@ -126,6 +195,12 @@ impl Flags {
         over(&mut self.identity_listen, stronger.identity_listen);
         over(&mut self.configuration_listen, stronger.configuration_listen);
         over(&mut self.admin_listen, stronger.admin_listen);
+        over(&mut self.replicas_listen, stronger.replicas_listen);
+        over(&mut self.probes_listen, stronger.probes_listen);
+        over(&mut self.webhook_listen, stronger.webhook_listen);
+        over(&mut self.trust_domain, stronger.trust_domain);
+        over(&mut self.ca_secret, stronger.ca_secret);
+        over(&mut self.injection, stronger.injection);
         over(&mut self.ready_file, stronger.ready_file);
         over(&mut self.log_format, stronger.log_format);
         over(&mut self.log_filter, stronger.log_filter);
@@ -145,6 +220,12 @@ impl RawConfig {
         over(&mut self.identity_listen, stronger.identity_listen);
         over(&mut self.configuration_listen, stronger.configuration_listen);
         over(&mut self.admin_listen, stronger.admin_listen);
+        over(&mut self.replicas_listen, stronger.replicas_listen);
+        over(&mut self.probes_listen, stronger.probes_listen);
+        over(&mut self.webhook_listen, stronger.webhook_listen);
+        over(&mut self.trust_domain, stronger.trust_domain);
+        over(&mut self.ca_secret, stronger.ca_secret);
+        over(&mut self.injection, stronger.injection);
         over(&mut self.ready_file, stronger.ready_file);
         over(&mut self.log.format, stronger.log_format);
         over(&mut self.log.filter, stronger.log_filter);
@@ -163,43 +244,50 @@ fn from_environment<N: Into<OsString>, V: Into<OsString>>(
     overrides.apply("IDENTITY_LISTEN", |value: String| flags.identity_listen = Some(value));
     overrides.apply("CONFIGURATION_LISTEN", |value: String| flags.configuration_listen = Some(value));
     overrides.apply("ADMIN_LISTEN", |value: String| flags.admin_listen = Some(value));
+    overrides.apply("REPLICAS_LISTEN", |value: String| flags.replicas_listen = Some(value));
+    overrides.apply("PROBES_LISTEN", |value: String| flags.probes_listen = Some(value));
+    overrides.apply("WEBHOOK_LISTEN", |value: String| flags.webhook_listen = Some(value));
+    overrides.apply("TRUST_DOMAIN", |value: String| flags.trust_domain = Some(value));
+    overrides.apply("CA_SECRET", |value: String| flags.ca_secret = Some(value));
+    overrides.apply("INJECTION", |value: String| flags.injection = Some(value));
     overrides.apply("READY_FILE", |value: String| flags.ready_file = Some(value));
     overrides.apply("LOG_FORMAT", |value: String| flags.log_format = Some(value));
     overrides.apply("LOG_FILTER", |value: String| flags.log_filter = Some(value));
     overrides.finish()
 }
 
-impl TryFrom<RawConfig> for Config {
-    type Error = ConfigErrors;
-
-    fn try_from(raw: RawConfig) -> Result<Self, ConfigErrors> {
+impl Config {
+    fn checked(raw: RawConfig, pod: PodVariables) -> Result<Self, ConfigErrors> {
         let mut collector = Collector::new();
-        let source = required_path(&mut collector, "source", raw.source);
-        if let Some(path) = source.as_deref().filter(|path| !path.is_dir()) {
-            collector.mistake("source", format_args!("`{}` is not a folder", path.display()));
-        }
-        let state = required_path(&mut collector, "state", raw.state);
-        let addresses = path(&mut collector, "addresses", raw.addresses);
-        let ready_file = path(&mut collector, "readyFile", raw.ready_file);
-        let identity_listen = listen(&mut collector, "identityListen", raw.identity_listen, DEFAULT_IDENTITY);
+        let in_cluster = raw.source.is_none();
+        let (identity, configuration) = if in_cluster {
+            (CLUSTER_IDENTITY, CLUSTER_CONFIGURATION)
+        } else {
+            (DEFAULT_IDENTITY, DEFAULT_CONFIGURATION)
+        };
+        let identity_listen = listen(&mut collector, "identityListen", &raw.identity_listen, identity);
         let configuration_listen =
-            listen(&mut collector, "configurationListen", raw.configuration_listen, DEFAULT_CONFIGURATION);
-        let admin_listen = listen(&mut collector, "adminListen", raw.admin_listen, DEFAULT_ADMIN);
+            listen(&mut collector, "configurationListen", &raw.configuration_listen, configuration);
+        let admin_listen = listen(&mut collector, "adminListen", &raw.admin_listen, DEFAULT_ADMIN);
         if let Some(address) = admin_listen.filter(|address| !address.ip().to_canonical().is_loopback()) {
             collector.mistake("adminListen", format_args!("`{address}` is not a loopback address"));
         }
-        let listeners = [
+        let mut listeners = vec![
             ("identityListen", identity_listen),
             ("configurationListen", configuration_listen),
             ("adminListen", admin_listen),
         ];
+        let ready_file = path(&mut collector, "readyFile", raw.ready_file.clone());
+        let log = collector.section("log", LogConfig::try_from(raw.log.clone()));
+        let mode = if in_cluster {
+            cluster(&mut collector, &raw, &pod, &mut listeners)
+        } else {
+            folder(&mut collector, raw).map(Mode::Folder)
+        };
         tell_shared(&mut collector, &listeners);
-        let log = collector.section("log", LogConfig::try_from(raw.log));
         collector.finish(|| {
             Some(Self {
-                source: source?,
-                state: state?,
-                addresses,
+                mode: mode?,
                 identity_listen: identity_listen?,
                 configuration_listen: configuration_listen?,
                 admin: AdminConfig::loopback(admin_listen?),
@@ -208,6 +296,61 @@ impl TryFrom<RawConfig> for Config {
             })
         })
     }
+}
+
+type Listeners = Vec<(&'static str, Option<SocketAddr>)>;
+
+#[cfg(feature = "cluster")]
+fn cluster(
+    collector: &mut Collector,
+    raw: &RawConfig,
+    pod: &PodVariables,
+    listeners: &mut Listeners,
+) -> Option<Mode> {
+    for (field, value) in [("state", &raw.state), ("addresses", &raw.addresses)] {
+        if value.is_some() {
+            collector.mistake(field, "belongs to a folder: give `source` too, or leave it out in a cluster");
+        }
+    }
+    cluster::settings(collector, raw, pod, listeners).map(|settings| Mode::Cluster(Box::new(settings)))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn cluster(
+    collector: &mut Collector,
+    _raw: &RawConfig,
+    pod: &PodVariables,
+    _listeners: &mut Listeners,
+) -> Option<Mode> {
+    let inside = [&pod.name, &pod.namespace, &pod.address].into_iter().any(Option::is_some);
+    let why = if inside {
+        "is required: this build reads no cluster; use the image, or build with the feature `cluster`"
+    } else {
+        "is required: a folder of YAML (this build reads no cluster)"
+    };
+    collector.mistake("source", why);
+    None
+}
+
+fn folder(collector: &mut Collector, raw: RawConfig) -> Option<FolderSettings> {
+    let only_in_a_cluster = [
+        ("replicasListen", &raw.replicas_listen),
+        ("probesListen", &raw.probes_listen),
+        ("webhookListen", &raw.webhook_listen),
+        ("trustDomain", &raw.trust_domain),
+        ("caSecret", &raw.ca_secret),
+        ("injection", &raw.injection),
+    ];
+    for (field, _) in only_in_a_cluster.into_iter().filter(|(_, value)| value.is_some()) {
+        collector.mistake(field, "belongs to a cluster: leave it out where `source` is a folder");
+    }
+    let source = required_path(collector, "source", raw.source);
+    if let Some(path) = source.as_deref().filter(|path| !path.is_dir()) {
+        collector.mistake("source", format_args!("`{}` is not a folder", path.display()));
+    }
+    let state = required_path(collector, "state", raw.state);
+    let addresses = path(collector, "addresses", raw.addresses);
+    Some(FolderSettings { source: source?, state: state?, addresses })
 }
 
 fn required_path(collector: &mut Collector, field: &str, text: Option<String>) -> Option<PathBuf> {
@@ -224,7 +367,12 @@ fn path(collector: &mut Collector, field: &str, text: Option<String>) -> Option<
     Some(PathBuf::from(text))
 }
 
-fn listen(collector: &mut Collector, field: &str, text: Option<String>, default: &str) -> Option<SocketAddr> {
+fn listen(
+    collector: &mut Collector,
+    field: &str,
+    text: &Option<String>,
+    default: &str,
+) -> Option<SocketAddr> {
     collector.parsed_required(field, Some(text.as_deref().unwrap_or(default)), parse::socket_address)
 }
 
@@ -239,66 +387,4 @@ fn tell_shared(collector: &mut Collector, listeners: &[(&str, Option<SocketAddr>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOTHING: [(&str, &str); 0] = [];
-
-    #[test]
-    fn every_mistake_is_told_at_once() {
-        let flags = Flags {
-            identity_listen: Some("localhost:1".into()),
-            admin_listen: Some("0.0.0.0:9".into()),
-            log_format: Some("xml".into()),
-            ..Flags::default()
-        };
-        let environment = [("BAILIWICK_OPERATOR_SORCE", "x"), ("BAILIWICK_SIDECAR_STATE", "y")];
-        let text = Config::load(flags, environment).unwrap_err().to_string();
-        for part in [
-            "BAILIWICK_OPERATOR_SORCE",
-            "source: is required",
-            "state: is required",
-            "identityListen",
-            "adminListen: `0.0.0.0:9` is not a loopback",
-            "log.format",
-        ] {
-            assert!(text.contains(part), "`{part}` is missing in: {text}");
-        }
-        assert!(!text.contains("SIDECAR"), "{text}");
-    }
-
-    #[test]
-    fn flags_win_over_the_environment_and_the_environment_over_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("operator.yaml");
-        let source = folder.path().display();
-        let text = format!(
-            "source: {source}\nstate: of-file\nidentityListen: 127.0.0.1:1\nadminListen: 127.0.0.1:3\n"
-        );
-        std::fs::write(&file, text).unwrap();
-        let flags = Flags {
-            config: Some(file.display().to_string()),
-            state: Some("of-flag".into()),
-            ..Flags::default()
-        };
-        let environment = [
-            ("BAILIWICK_OPERATOR_STATE", "of-environment"),
-            ("BAILIWICK_OPERATOR_IDENTITY_LISTEN", "127.0.0.1:2"),
-        ];
-        let config = Config::load(flags, environment).unwrap();
-        assert_eq!(config.state, Path::new("of-flag"));
-        assert_eq!(config.identity_listen.port(), 2);
-        assert_eq!(config.admin.listen().port(), 3);
-        assert_eq!(config.configuration_listen.port(), 15012);
-    }
-
-    #[test]
-    fn a_misspelt_field_of_the_file_is_told_with_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("operator.yaml");
-        std::fs::write(&file, "sourc: x\n").unwrap();
-        let flags = Flags { config: Some(file.display().to_string()), ..Flags::default() };
-        let text = Config::load(flags, NOTHING).unwrap_err().to_string();
-        assert!(text.contains("operator.yaml:1:") && text.contains("sourc"), "{text}");
-    }
-}
+mod tests;

@@ -52,16 +52,24 @@ impl DestinationTable {
     }
 }
 
+/// What answers questions.
+#[derive(Debug, Clone)]
+pub(crate) enum Directory {
+    /// The table of each publication.
+    Folder(Arc<Publisher>),
+}
+
 /// The service.
 #[derive(Debug)]
 pub(crate) struct DestinationsService {
     publisher: Arc<Publisher>,
+    directory: Directory,
     drain: drain::Watch,
 }
 
 impl DestinationsService {
-    pub(crate) fn new(publisher: Arc<Publisher>, drain: drain::Watch) -> Self {
-        Self { publisher, drain }
+    pub(crate) fn new(publisher: Arc<Publisher>, directory: Directory, drain: drain::Watch) -> Self {
+        Self { publisher, directory, drain }
     }
 }
 
@@ -78,8 +86,9 @@ impl Destinations for DestinationsService {
             return Err(Status::permission_denied(format!("`{}` is no workload of this mesh", caller.id())));
         }
         let (outbound, answers) = mpsc::channel(OUTBOUND);
+        let Directory::Folder(publisher) = &self.directory;
         let session = Session {
-            table: self.publisher.destinations(),
+            table: publisher.destinations(),
             open: HashMap::new(),
             outbound: outbound.clone(),
         };

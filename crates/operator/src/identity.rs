@@ -3,6 +3,9 @@
 //! INVARIANT: the identity is that of the service account of the workload that the token was written for. The
 //! request contributes its public key and nothing else.
 
+mod prover;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +22,7 @@ use crate::metrics::OperatorMetrics;
 use crate::publish::Publisher;
 use crate::rate::IssueLimits;
 use crate::serve::contact;
-use crate::tokens::{Moment, Tokens};
+pub(crate) use prover::{Prover, Unproven};
 
 /// Tells a client when to come again, in milliseconds (gRPC proposal A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -30,7 +33,7 @@ const PLACE: &str = "identity";
 #[derive(Debug)]
 pub(crate) struct IdentityService {
     pub(crate) authority: Arc<Authority>,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) prover: Prover,
     pub(crate) limits: Arc<IssueLimits>,
     pub(crate) publisher: Arc<Publisher>,
     /// Never issued to a workload.
@@ -94,7 +97,7 @@ impl Identity for IdentityService {
     async fn issue(&self, request: Request<IssueRequest>) -> Result<Response<IssueResponse>, Status> {
         let contact = contact(&request)?;
         let origin = EventOrigin { connection: contact.connection, peer_address: contact.address };
-        match self.grant(request.get_ref()) {
+        match self.grant(request.get_ref(), contact.address.ip()).await {
             Ok(granted) => {
                 let response = self.response(&granted)?;
                 self.metrics.issued.inc();
@@ -124,11 +127,12 @@ impl Identity for IdentityService {
 }
 
 impl IdentityService {
-    fn grant(&self, request: &IssueRequest) -> Granting {
+    async fn grant(&self, request: &IssueRequest, peer: IpAddr) -> Granting {
         let workload = self
-            .tokens
-            .verify(&request.token, Moment::now())
-            .map_err(|refusal| Refusal::new(Code::Unauthenticated, refusal.as_str(), refusal))?;
+            .prover
+            .workload(&request.token, peer)
+            .await
+            .map_err(|unproven| Refusal::new(unproven.code, unproven.reason, unproven.message))?;
         let publication = self.publisher.current();
         let Some(published) = publication.workloads.get(&workload) else {
             let message = format!("there is no workload `{workload}` any more");

@@ -23,9 +23,12 @@ pub(crate) enum OwnCertificateError {
     Credentials(#[from] CredentialError),
 }
 
-/// Whom sidecars expect: `spiffe://<trust domain>/ns/bailiwick-system/sa/bailiwick-operator`.
-pub(crate) fn operator_id(trust_domain: &TrustDomain) -> Result<SpiffeId, SpiffeIdError> {
-    format!("spiffe://{trust_domain}/ns/bailiwick-system/sa/bailiwick-operator").parse()
+/// The operator's namespace where nobody says another one.
+pub(crate) const NAMESPACE: &str = "bailiwick-system";
+
+/// Whom sidecars expect: `spiffe://<trust domain>/ns/<the operator's namespace>/sa/bailiwick-operator`.
+pub(crate) fn operator_id(trust_domain: &TrustDomain, namespace: &str) -> Result<SpiffeId, SpiffeIdError> {
+    format!("spiffe://{trust_domain}/ns/{namespace}/sa/bailiwick-operator").parse()
 }
 
 /// Issues a certificate for the operator and uses it from now on.
@@ -81,12 +84,12 @@ mod tests {
         let authority = Authority::ephemeral(&domain, SystemTime::now()).unwrap();
         let store = CredentialStore::default();
         assert!(is_due(&store, SystemTime::now()));
-        renew(&authority, &operator_id(&domain).unwrap(), &store).unwrap();
+        renew(&authority, &operator_id(&domain, NAMESPACE).unwrap(), &store).unwrap();
         let now = SystemTime::now();
         assert!(!is_due(&store, now + LIFETIME / 2 - Duration::from_secs(60)));
         assert!(is_due(&store, now + LIFETIME / 2 + Duration::from_secs(60)));
         let first = store.current().unwrap().generation();
-        renew(&authority, &operator_id(&domain).unwrap(), &store).unwrap();
+        renew(&authority, &operator_id(&domain, NAMESPACE).unwrap(), &store).unwrap();
         assert_ne!(store.current().unwrap().generation(), first);
     }
 }

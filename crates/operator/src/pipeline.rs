@@ -11,13 +11,15 @@ use bailiwick_compile::{
 use bailiwick_identity::TrustDomain;
 use bailiwick_inputs::codes as inputs;
 use bailiwick_policy::{Layer, Origin, WorkloadKey};
-use bailiwick_wire::{ChunkCache, Configuration, Encoded, Endpoint, Transport, encode};
+use bailiwick_wire::{ChunkCache, Configuration, Encoded, Endpoint, Position, Transport, encode};
 
 use crate::addresses::Addresses;
 use crate::destinations::DestinationTable;
+use crate::marks::Marks;
 use crate::metrics::OperatorMetrics;
 use crate::publish::{Mesh, Publication, Published, Publisher, changed};
-use crate::state::{Marks, StateFolderError};
+
+use crate::state::StateFolderError;
 use crate::status::{self, ObjectRecord, StatusBoard, Verdict};
 
 /// Messages about what is sound and not built yet.
@@ -30,6 +32,10 @@ pub(crate) struct Input {
     /// What reading the folder came to, beside the compile's own messages.
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) addresses: Addresses,
+    /// The revisions that the world was read at, by kind; a folder has none.
+    pub(crate) seen: BTreeMap<String, u64>,
+    /// Workloads that are there and get no snapshot: their pods have no sidecar and are to have none.
+    pub(crate) unserved: BTreeSet<WorkloadKey>,
 }
 
 /// Where publications go.
@@ -67,7 +73,7 @@ impl Pipeline {
         let compiling = Instant::now();
         let compiled = self.compiler.compile(&input.world);
         let before = self.outlets.publisher.current();
-        let mut encoded = self.encode(&compiled);
+        let mut encoded = self.encode(&compiled, &input.unserved);
         self.cache.sweep();
         self.outlets.metrics.compile_seconds.observe(compiling.elapsed().as_secs_f64());
         let replaced: BTreeSet<Origin> =
@@ -83,30 +89,36 @@ impl Pipeline {
             }
         }
         // INVARIANT: the mark is on disk before anybody sees what carries it.
-        let removed = before.workloads.keys().any(|key| !compiled.workloads.contains_key(key));
-        let version = if encoded.is_empty() && !removed {
-            None
-        } else {
-            let position = self.marks.advance()?;
+        let stays = |key| compiled.workloads.contains_key(key) && !input.unserved.contains(key);
+        let removed = before.workloads.keys().any(|key| !stays(key));
+        let (mut position, mut version) = (self.marks.confirm(&input.seen), None);
+        if !encoded.is_empty() || removed {
+            let advanced = self.marks.advance(&input.seen)?;
             for (key, (config, encoded)) in encoded {
                 let identity = config.identity.clone();
-                let published = Published { identity, encoded, position: position.clone() };
+                let published = Published { identity, encoded, position: advanced.clone() };
                 workloads.insert(key, Arc::new(published));
             }
-            Some(position.version)
-        };
+            version = Some(advanced.version);
+            position = Some(advanced);
+        }
+        let position = position.unwrap_or_else(|| before.position.clone());
         let diagnostics = all_diagnostics(&input.diagnostics, &compiled.diagnostics);
         self.publish(
             &compiled,
             input,
-            Ready { workloads, version, replaced, started, before: &before, diagnostics: &diagnostics },
+            Ready { workloads, version, position, replaced, started, before: &before, diagnostics: &diagnostics },
         );
         Ok(diagnostics)
     }
 
-    fn encode(&mut self, compiled: &Compiled) -> BTreeMap<WorkloadKey, (Arc<WorkloadConfig>, Encoded)> {
+    fn encode(
+        &mut self,
+        compiled: &Compiled,
+        unserved: &BTreeSet<WorkloadKey>,
+    ) -> BTreeMap<WorkloadKey, (Arc<WorkloadConfig>, Encoded)> {
         let mut all = BTreeMap::new();
-        for (key, config) in &compiled.workloads {
+        for (key, config) in compiled.workloads.iter().filter(|(key, _)| !unserved.contains(key)) {
             let configuration = Configuration {
                 snapshot: config.snapshot.clone(),
                 trust: config.trust.clone(),
@@ -138,7 +150,12 @@ impl Pipeline {
         };
         status.compiled(report, ready.version, &concerned, ready.started);
         let destinations = Arc::new(destinations(compiled, &input.addresses));
-        publisher.publish(Publication { mesh, workloads: ready.workloads, destinations });
+        publisher.publish(Publication {
+            mesh,
+            position: ready.position,
+            workloads: ready.workloads,
+            destinations,
+        });
         if let Some(version) = ready.version {
             tracing::info!(version, workloads = concerned.len(), "published");
         }
@@ -169,6 +186,7 @@ impl Pipeline {
 struct Ready<'a> {
     workloads: BTreeMap<WorkloadKey, Arc<Published>>,
     version: Option<u64>,
+    position: Position,
     replaced: BTreeSet<Origin>,
     started: Instant,
     before: &'a Publication,

@@ -37,6 +37,8 @@ pub(crate) struct Published {
 #[derive(Debug)]
 pub(crate) struct Publication {
     pub(crate) mesh: Mesh,
+    /// How far in time the world reached of which *every* snapshot here was made, also those that are as they were.
+    pub(crate) position: Position,
     pub(crate) workloads: BTreeMap<WorkloadKey, Arc<Published>>,
     pub(crate) destinations: Arc<DestinationTable>,
 }
@@ -50,6 +52,7 @@ impl Publication {
                 issues_nothing: Some("the first compile is not done yet".to_owned()),
                 leaf_lifetime: Duration::ZERO,
             },
+            position: Position::default(),
             workloads: BTreeMap::new(),
             destinations: Arc::default(),
         }

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use bailiwick_compile::{Diagnostic, Severity};
+use bailiwick_compile::Diagnostic;
 use bailiwick_identity::SpiffeId;
 use bailiwick_inputs::{FolderSource, Reading, Sources, codes};
 use bailiwick_policy::WorkloadKey;
 
 use crate::addresses::Addresses;
-use crate::pipeline::{Input, Outlets, Pipeline, one_line};
+use crate::pipeline::{Input, Outlets, Pipeline};
 use crate::publish::Published;
 use crate::rate::IssueLimits;
+use crate::tell::Teller;
 use crate::tokens::{Moment, Tokens};
 
 /// Between two looks.
@@ -63,7 +64,7 @@ pub(crate) struct Watcher {
     pipeline: Pipeline,
     outlets: Outlets,
     followers: Followers,
-    told: BTreeSet<String>,
+    teller: Teller,
     /// Workloads whose token file cannot be written, which is told once.
     without_token: BTreeSet<WorkloadKey>,
     retry: bool,
@@ -139,7 +140,7 @@ impl Watcher {
             pipeline,
             outlets,
             followers,
-            told: BTreeSet::new(),
+            teller: Teller::default(),
             without_token: BTreeSet::new(),
             retry: false,
             tokens_checked: Instant::now(),
@@ -216,24 +217,9 @@ impl Watcher {
         self.followers.limits.retain(|workload| workloads.contains(workload));
     }
 
-    /// Logs each message when it first appears, and when it is gone.
     fn tell(&mut self, diagnostics: &[Diagnostic]) {
-        let mut now = BTreeSet::new();
-        for diagnostic in diagnostics {
-            let line = format!("{} ({})", one_line(diagnostic), place(diagnostic, &self.source.texts));
-            if !self.told.contains(&line) && !now.contains(&line) {
-                let help = diagnostic.help.as_deref().unwrap_or_default();
-                match diagnostic.severity {
-                    Severity::Error => tracing::error!(help, "{line}"),
-                    Severity::Warning => tracing::warn!(help, "{line}"),
-                }
-            }
-            now.insert(line);
-        }
-        for gone in self.told.difference(&now) {
-            tracing::info!("no more: {gone}");
-        }
-        self.told = now;
+        let texts = &self.source.texts;
+        self.teller.tell(diagnostics, |diagnostic| place(diagnostic, texts));
         let kept: Vec<_> = diagnostics
             .iter()
             .filter(|one| one.code == codes::LAST_GOOD)

@@ -57,7 +57,7 @@ pub(crate) struct StateFolder {
 
 /// Makes positions that only move forward.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct FolderMarks {
     file: PathBuf,
     epoch: u64,
     mark: u64,
@@ -98,7 +98,7 @@ impl StateFolder {
     /// Takes up the marks where they stood. A new root, or the loss of the mark, begins a new epoch.
     ///
     /// INVARIANT: (epoch, mark) never goes back as long as the folder is not replaced by an old copy.
-    pub(crate) fn marks(&self, root: &Digest, now: SystemTime) -> Result<Marks, StateFolderError> {
+    pub(crate) fn marks(&self, root: &Digest, now: SystemTime) -> Result<FolderMarks, StateFolderError> {
         let (epoch_file, mark_file) = (self.path.join("epoch"), self.path.join("mark"));
         let stored = match read(&epoch_file)? {
             Some(text) => {
@@ -116,18 +116,18 @@ impl StateFolder {
         if let (Some((epoch, of)), Some(mark)) = (&stored, mark)
             && *of == root.to_string()
         {
-            return Ok(Marks { file: mark_file, epoch: *epoch, mark });
+            return Ok(FolderMarks { file: mark_file, epoch: *epoch, mark });
         }
         let after_last = stored.map_or(0, |(epoch, _)| epoch.saturating_add(1));
         let epoch = unix_millis(now).max(after_last);
         write(&epoch_file, &format!("{epoch} {root}\n"))?;
-        let mut marks = Marks { file: mark_file, epoch, mark: mark.unwrap_or(0) };
+        let mut marks = FolderMarks { file: mark_file, epoch, mark: mark.unwrap_or(0) };
         marks.store(marks.mark)?;
         Ok(marks)
     }
 }
 
-impl Marks {
+impl FolderMarks {
     /// The next position, on disk before it is returned.
     ///
     /// INVARIANT: a mark is on disk before any sidecar sees it, so a restarted operator continues above it.

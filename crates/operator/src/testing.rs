@@ -69,6 +69,7 @@ pub(crate) fn publication(workloads: &[(&str, u64)]) -> Publication {
             issues_nothing: None,
             leaf_lifetime: Duration::from_secs(3_600),
         },
+        position: bailiwick_wire::Position::default(),
         workloads: workloads.iter().map(|(name, mark)| (workload(name), published(name, *mark))).collect(),
         destinations: Arc::default(),
     }

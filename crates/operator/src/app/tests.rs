@@ -5,8 +5,14 @@ mod limits;
 mod real_sidecar;
 mod serving;
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+
+use bailiwick_authn::{CredentialStore, TrustStore};
+use bailiwick_identity::SpiffeId;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,6 +21,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::config::Flags;
+use crate::control::Places;
+use crate::own_certificate;
 use crate::testing::client::{Client, SOON};
 
 const WORKLOADS: &str = r#"
@@ -72,6 +80,11 @@ spec:
     )
 }
 
+fn start(config: Config) -> anyhow::Result<Running> {
+    let Mode::Folder(settings) = &config.mode else { panic!("no folder: {config:?}") };
+    folder::start(&config, settings)
+}
+
 /// A folder with a source and a state.
 struct Ground {
     folder: TempDir,
@@ -107,7 +120,7 @@ impl Ground {
 
     fn client_of(&self, trust_domain: &str) -> Client {
         let bundle = std::fs::read(self.path("state/bundle.pem")).unwrap();
-        let operator = own_certificate::operator_id(&trust_domain.parse().unwrap()).unwrap();
+        let operator = own_certificate::operator_id(&trust_domain.parse().unwrap(), own_certificate::NAMESPACE).unwrap();
         Client::new(&bundle, operator)
     }
 

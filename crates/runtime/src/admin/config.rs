@@ -37,6 +37,12 @@ impl AdminConfig {
         Self { listen, max_connections: DEFAULT_MAX_CONNECTIONS, allow_non_loopback: false }
     }
 
+    /// This address, which may be reached from outside of this machine (or pod), and the usual limits.
+    #[must_use]
+    pub fn anywhere(listen: SocketAddr) -> Self {
+        Self { allow_non_loopback: true, ..Self::loopback(listen) }
+    }
+
     /// The address asked for; port 0 lets the system choose.
     #[must_use]
     pub fn listen(&self) -> SocketAddr {

@@ -1,0 +1,327 @@
+//! What the reflectors hold: the last known state of everything that is read, and how far in time it reaches.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bailiwick_compile::ObjectKind;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::facts::{Keep, NamespaceFacts, Node, OwnObject, Pod, Service, Slice};
+
+/// Namespace (empty for a kind of the cluster) and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Name {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Name {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Of an object of the API server.
+    pub(super) fn of(object: &Value) -> Option<Self> {
+        let metadata = object.get("metadata")?;
+        let text = |field: &str| metadata.get(field).and_then(Value::as_str);
+        Some(Self::new(text("namespace").unwrap_or_default(), text("name")?))
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() {
+            formatter.write_str(&self.name)
+        } else {
+            write!(formatter, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// One object: who it is, which version, and what is read of it.
+#[derive(Debug)]
+pub(crate) struct Item<T> {
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+    pub(crate) content: Arc<T>,
+}
+
+/// Which kind a store holds, and where the API server has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resource {
+    /// Empty for the core group.
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) plural: &'static str,
+}
+
+/// The last known state of one kind.
+#[derive(Debug)]
+pub(crate) struct Store<T> {
+    resource: Resource,
+    held: RwLock<Held<T>>,
+    changed: Changed,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    items: BTreeMap<Name, Arc<Item<T>>>,
+    /// INVARIANT: `items` is the state of the API server at this revision, or at a later one.
+    mark: u64,
+    synced: bool,
+    problem: Option<String>,
+}
+
+/// Wakes whoever works with the stores; counts the changes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changed(Arc<watch::Sender<u64>>);
+
+impl Changed {
+    pub(crate) fn tell(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+impl<T: Keep> Store<T> {
+    fn new(resource: Resource, changed: &Changed) -> Self {
+        let held = Held { items: BTreeMap::new(), mark: 0, synced: false, problem: None };
+        Self { resource, held: RwLock::new(held), changed: changed.clone() }
+    }
+
+    /// One object.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Item<T>>> {
+        self.read().items.get(&Name::new(namespace, name)).cloned()
+    }
+
+    /// Every object, by name.
+    pub(crate) fn list(&self) -> Vec<(Name, Arc<Item<T>>)> {
+        self.snapshot().1
+    }
+
+    /// Every object, and the revision that they are known to reach.
+    pub(crate) fn snapshot(&self) -> (u64, Vec<(Name, Arc<Item<T>>)>) {
+        let held = self.read();
+        (held.mark, held.items.iter().map(|(name, item)| (name.clone(), Arc::clone(item))).collect())
+    }
+
+    /// Which kind this is.
+    pub(crate) const fn resource(&self) -> Resource {
+        self.resource
+    }
+
+    /// The revision that is reached.
+    pub(crate) fn mark(&self) -> u64 {
+        self.read().mark
+    }
+
+    /// True once everything was listed.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.read().synced
+    }
+
+    /// What keeps the store from following the API server now.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.read().problem.clone()
+    }
+
+    /// An object is there in this version.
+    pub(super) fn apply(&self, object: Value) {
+        let Some((name, uid, revision)) = identify(&object) else { return };
+        let (kept, mark) = (T::keep(object), number(&revision));
+        let mut held = self.write();
+        let before = held.items.get(&name).filter(|item| item.uid == uid);
+        let same = before.filter(|item| *item.content == kept).map(|item| Arc::clone(&item.content));
+        let changed = same.is_none();
+        let content = same.unwrap_or_else(|| Arc::new(kept));
+        held.items.insert(name, Arc::new(Item { uid, resource_version: revision, content }));
+        held.mark = held.mark.max(mark);
+        drop(held);
+        if changed {
+            self.changed.tell();
+        }
+    }
+
+    /// An object is gone; whatever else the message says.
+    pub(super) fn delete(&self, object: &Value) {
+        let Some((name, _, revision)) = identify(object) else { return };
+        let mut held = self.write();
+        held.items.remove(&name);
+        held.mark = held.mark.max(number(&revision));
+        drop(held);
+        self.changed.tell();
+    }
+
+    /// Everything that there is, at this revision.
+    pub(super) fn replace(&self, objects: Vec<Value>, revision: &str) {
+        let mut items = BTreeMap::new();
+        for object in objects {
+            let Some((name, uid, resource_version)) = identify(&object) else { continue };
+            let same = self.get(&name.namespace, &name.name);
+            let same = same.filter(|item| item.uid == uid && item.resource_version == resource_version);
+            let item = same.unwrap_or_else(|| {
+                Arc::new(Item { uid, resource_version, content: Arc::new(T::keep(object)) })
+            });
+            items.insert(name, item);
+        }
+        let mut held = self.write();
+        held.items = items;
+        // FAIL-CLOSED: after a list the store is as old as that list says, also where the API server went back.
+        held.mark = number(revision);
+        held.synced = true;
+        held.problem = None;
+        drop(held);
+        self.changed.tell();
+    }
+
+    /// Nothing has happened up to this revision.
+    pub(super) fn reached(&self, revision: &str) {
+        let mut held = self.write();
+        held.mark = held.mark.max(number(revision));
+        held.problem = None;
+    }
+
+    pub(super) fn set_problem(&self, problem: Option<String>) {
+        let mut held = self.write();
+        if held.problem != problem {
+            held.problem = problem;
+            drop(held);
+            self.changed.tell();
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held<T>> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held<T>> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn identify(object: &Value) -> Option<(Name, String, String)> {
+    let metadata = object.get("metadata");
+    let text = |field: &str| metadata.and_then(|all| all.get(field)).and_then(Value::as_str);
+    let identity = Name::of(object).zip(text("uid").zip(text("resourceVersion")));
+    if identity.is_none() {
+        tracing::error!("the API server sent an object without name, uid or resourceVersion");
+    }
+    identity.map(|(name, (uid, revision))| (name, uid.to_owned(), revision.to_owned()))
+}
+
+/// Revisions are numbers, and compare as such (Kubernetes KEP-5504). 0 is before everything.
+pub(super) fn number(revision: &str) -> u64 {
+    revision.parse().unwrap_or(0)
+}
+
+/// Everything that is read of the cluster.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    pub(crate) pods: Arc<Store<Pod>>,
+    pub(crate) namespaces: Arc<Store<NamespaceFacts>>,
+    pub(crate) services: Arc<Store<Service>>,
+    pub(crate) slices: Arc<Store<Slice>>,
+    pub(crate) nodes: Arc<Store<Node>>,
+    objects: BTreeMap<ObjectKind, Arc<Store<OwnObject>>>,
+    changed: Changed,
+}
+
+const fn core(kind: &'static str, plural: &'static str) -> Resource {
+    Resource { group: "", version: "v1", kind, plural }
+}
+
+const SLICES: Resource = Resource {
+    group: "discovery.k8s.io",
+    version: "v1",
+    kind: "EndpointSlice",
+    plural: "endpointslices",
+};
+
+const fn plural(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Role => "bwroles",
+        ObjectKind::Policy => "bwpolicies",
+        ObjectKind::ClusterPolicy => "bwclusterpolicies",
+        ObjectKind::Authentication => "bwauthentications",
+        ObjectKind::RelationSchema => "bwrelationschemas",
+        ObjectKind::Relationship => "bwrelationships",
+        ObjectKind::TrustDomain => "bwtrustdomains",
+    }
+}
+
+/// Where the API server has our own kinds.
+pub(crate) const fn own(kind: ObjectKind) -> Resource {
+    Resource {
+        group: bailiwick_api::GROUP,
+        version: bailiwick_api::VERSION,
+        kind: kind.as_str(),
+        plural: plural(kind),
+    }
+}
+
+impl Stores {
+    /// Empty, before anything was listed.
+    pub(crate) fn new() -> Self {
+        let changed = Changed::default();
+        let own = |kind| (kind, Arc::new(Store::new(own(kind), &changed)));
+        Self {
+            pods: Arc::new(Store::new(core("Pod", "pods"), &changed)),
+            namespaces: Arc::new(Store::new(core("Namespace", "namespaces"), &changed)),
+            services: Arc::new(Store::new(core("Service", "services"), &changed)),
+            slices: Arc::new(Store::new(SLICES, &changed)),
+            nodes: Arc::new(Store::new(core("Node", "nodes"), &changed)),
+            objects: ObjectKind::ALL.into_iter().map(own).collect(),
+            changed,
+        }
+    }
+
+    /// Our own objects, by kind.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (ObjectKind, &Arc<Store<OwnObject>>)> {
+        self.objects.iter().map(|(kind, store)| (*kind, store))
+    }
+
+    /// Our own objects of one kind.
+    pub(crate) fn of_kind(&self, kind: ObjectKind) -> Option<&Arc<Store<OwnObject>>> {
+        self.objects.get(&kind)
+    }
+
+    /// Wakes at every change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// What keeps a store from following the API server; empty while all do.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let others = [
+            self.pods.problem(),
+            self.namespaces.problem(),
+            self.services.problem(),
+            self.slices.problem(),
+            self.nodes.problem(),
+        ];
+        self.objects.values().filter_map(|store| store.problem()).chain(others.into_iter().flatten()).collect()
+    }
+
+    /// The kinds that are not listed yet.
+    pub(crate) fn unsynced(&self) -> Vec<&'static str> {
+        let others = [
+            (self.pods.is_synced(), self.pods.resource),
+            (self.namespaces.is_synced(), self.namespaces.resource),
+            (self.services.is_synced(), self.services.resource),
+            (self.slices.is_synced(), self.slices.resource),
+            (self.nodes.is_synced(), self.nodes.resource),
+        ];
+        let own = self.objects.values().map(|store| (store.is_synced(), store.resource));
+        own.chain(others).filter(|(synced, _)| !synced).map(|(_, resource)| resource.plural).collect()
+    }
+
+    /// True if the namespace is labelled `bailiwick.dev/inject: enabled`.
+    pub(crate) fn is_enrolled(&self, namespace: &str) -> bool {
+        self.namespaces.get("", namespace).is_some_and(|item| item.content.is_enrolled())
+    }
+}
