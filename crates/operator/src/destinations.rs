@@ -87,11 +87,8 @@ impl Destinations for DestinationsService {
         }
         let (outbound, answers) = mpsc::channel(OUTBOUND);
         let Directory::Folder(publisher) = &self.directory;
-        let session = Session {
-            table: publisher.destinations(),
-            open: HashMap::new(),
-            outbound: outbound.clone(),
-        };
+        let session =
+            Session { table: publisher.destinations(), open: HashMap::new(), outbound: outbound.clone() };
         let drain = self.drain.clone();
         tokio::spawn(async move {
             let status = session.run(request.into_inner(), caller, drain).await;

@@ -3,7 +3,7 @@
 //! INVARIANT: the identity is that of the service account of the workload that the token was written for. The
 //! request contributes its public key and nothing else.
 
-mod prover;
+pub(crate) mod prover;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::metrics::OperatorMetrics;
 use crate::publish::Publisher;
 use crate::rate::IssueLimits;
 use crate::serve::contact;
-pub(crate) use prover::{Prover, Unproven};
+pub(crate) use prover::Prover;
 
 /// Tells a client when to come again, in milliseconds (gRPC proposal A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";

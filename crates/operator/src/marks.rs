@@ -21,7 +21,10 @@ impl Marks {
     /// made of; a folder has none.
     pub(crate) fn advance(&mut self, seen: &BTreeMap<String, u64>) -> Result<Position, StateFolderError> {
         match self {
-            Self::Folder(marks) => marks.advance(),
+            Self::Folder(marks) => {
+                let _none = seen;
+                marks.advance()
+            }
             #[cfg(feature = "cluster")]
             Self::Cluster(marks) => Ok(marks.advance(seen)),
         }
@@ -31,7 +34,10 @@ impl Marks {
     /// `None` where time is told by snapshots alone.
     pub(crate) fn confirm(&self, seen: &BTreeMap<String, u64>) -> Option<Position> {
         match self {
-            Self::Folder(_) => None,
+            Self::Folder(_) => {
+                let _none = seen;
+                None
+            }
             #[cfg(feature = "cluster")]
             Self::Cluster(marks) => Some(marks.confirm(seen)),
         }

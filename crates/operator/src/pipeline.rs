@@ -107,7 +107,15 @@ impl Pipeline {
         self.publish(
             &compiled,
             input,
-            Ready { workloads, version, position, replaced, started, before: &before, diagnostics: &diagnostics },
+            Ready {
+                workloads,
+                version,
+                position,
+                replaced,
+                started,
+                before: &before,
+                diagnostics: &diagnostics,
+            },
         );
         Ok(diagnostics)
     }

@@ -120,7 +120,8 @@ impl Ground {
 
     fn client_of(&self, trust_domain: &str) -> Client {
         let bundle = std::fs::read(self.path("state/bundle.pem")).unwrap();
-        let operator = own_certificate::operator_id(&trust_domain.parse().unwrap(), own_certificate::NAMESPACE).unwrap();
+        let operator =
+            own_certificate::operator_id(&trust_domain.parse().unwrap(), own_certificate::NAMESPACE).unwrap();
         Client::new(&bundle, operator)
     }
 

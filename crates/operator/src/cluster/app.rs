@@ -63,7 +63,8 @@ async fn context(
     readiness: &Readiness,
     drain: &Drain,
 ) -> anyhow::Result<ClusterContext> {
-    let client = Client::try_default().await.context("the API server's address and credentials are not known")?;
+    let client =
+        Client::try_default().await.context("the API server's address and credentials are not known")?;
     Ok(ClusterContext {
         client,
         namespace: settings.namespace.clone(),

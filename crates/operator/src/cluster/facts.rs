@@ -231,9 +231,7 @@ fn container(raw: RawContainer, init: bool) -> Container {
 /// application's.
 fn manifest(raw: &RawPod) -> Value {
     let containers = |list: &Option<Vec<RawContainer>>| -> Value {
-        let of = |raw: &RawContainer| {
-            json!({"name": raw.name, "restartPolicy": raw.restart_policy, "ports": raw.ports})
-        };
+        let of = |raw: &RawContainer| json!({"name": raw.name, "restartPolicy": raw.restart_policy, "ports": raw.ports});
         let ours = |raw: &&RawContainer| raw.name != names::SIDECAR_CONTAINER;
         list.iter().flatten().filter(ours).map(of).collect()
     };

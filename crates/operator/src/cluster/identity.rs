@@ -6,7 +6,7 @@ use bailiwick_policy::WorkloadKey;
 use tonic::Code;
 
 use super::context::ClusterContext;
-use crate::identity::Unproven;
+use crate::identity::prover::Unproven;
 
 /// Asks the API server about tokens.
 #[derive(Debug)]

@@ -40,7 +40,9 @@ impl ClusterSource {
     pub(super) fn publish(&mut self, started: Instant) {
         let input = input(&self.stores);
         match self.pipeline.run(&input, started) {
-            Ok(diagnostics) => self.teller.tell(&diagnostics, |diagnostic| diagnostic.location.file.to_string()),
+            Ok(diagnostics) => {
+                self.teller.tell(&diagnostics, |diagnostic| diagnostic.location.file.to_string())
+            }
             // Nothing of a cluster is on disk.
             Err(error) => tracing::error!(%error, "nothing is published"),
         }
@@ -98,8 +100,11 @@ pub(super) fn input(stores: &Stores) -> Input {
     }
     let (mark, items) = stores.namespaces.snapshot();
     seen.insert(stores.namespaces.resource().plural.to_owned(), mark);
-    let enrolled: BTreeSet<&str> =
-        items.iter().filter(|(_, item)| item.content.is_enrolled()).map(|(name, _)| name.name.as_str()).collect();
+    let enrolled: BTreeSet<&str> = items
+        .iter()
+        .filter(|(_, item)| item.content.is_enrolled())
+        .map(|(name, _)| name.name.as_str())
+        .collect();
     objects.extend(items.iter().map(|(_, item)| item.content.decoded.object.clone()));
     let (mark, services) = stores.services.snapshot();
     seen.insert(stores.services.resource().plural.to_owned(), mark);

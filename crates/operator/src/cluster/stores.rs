@@ -235,12 +235,8 @@ const fn core(kind: &'static str, plural: &'static str) -> Resource {
     Resource { group: "", version: "v1", kind, plural }
 }
 
-const SLICES: Resource = Resource {
-    group: "discovery.k8s.io",
-    version: "v1",
-    kind: "EndpointSlice",
-    plural: "endpointslices",
-};
+const SLICES: Resource =
+    Resource { group: "discovery.k8s.io", version: "v1", kind: "EndpointSlice", plural: "endpointslices" };
 
 const fn plural(kind: ObjectKind) -> &'static str {
     match kind {
@@ -304,7 +300,11 @@ impl Stores {
             self.slices.problem(),
             self.nodes.problem(),
         ];
-        self.objects.values().filter_map(|store| store.problem()).chain(others.into_iter().flatten()).collect()
+        self.objects
+            .values()
+            .filter_map(|store| store.problem())
+            .chain(others.into_iter().flatten())
+            .collect()
     }
 
     /// The kinds that are not listed yet.

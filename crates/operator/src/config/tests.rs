@@ -35,15 +35,11 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("operator.yaml");
     let source = folder.path().display();
-    let text = format!(
-        "source: {source}\nstate: of-file\nidentityListen: 127.0.0.1:1\nadminListen: 127.0.0.1:3\n"
-    );
+    let text =
+        format!("source: {source}\nstate: of-file\nidentityListen: 127.0.0.1:1\nadminListen: 127.0.0.1:3\n");
     std::fs::write(&file, text).unwrap();
-    let flags = Flags {
-        config: Some(file.display().to_string()),
-        state: Some("of-flag".into()),
-        ..Flags::default()
-    };
+    let flags =
+        Flags { config: Some(file.display().to_string()), state: Some("of-flag".into()), ..Flags::default() };
     let environment = [
         ("BAILIWICK_OPERATOR_STATE", "of-environment"),
         ("BAILIWICK_OPERATOR_IDENTITY_LISTEN", "127.0.0.1:2"),

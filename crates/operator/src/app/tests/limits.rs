@@ -6,6 +6,10 @@ use bailiwick_wire::proto::identity_client::IdentityClient;
 use rustls_pki_types::PrivateKeyDer;
 use tonic::Code;
 
+use std::time::SystemTime;
+
+use bailiwick_ca::Authority;
+
 use super::*;
 use crate::testing::client::{hello, signing_request};
 use crate::testing::identity;

@@ -23,7 +23,8 @@ fn sidecar(ground: &Ground, places: Places, name: &str) -> Sidecar {
     let trust = Arc::new(TrustStore::new(bundle_from_pem(&bundle).unwrap()).unwrap());
     let credentials = Arc::new(CredentialStore::default());
     let tls = Arc::new(ClientTls::control(Arc::clone(&credentials), Arc::clone(&trust)));
-    let operator: SpiffeId = own_certificate::operator_id(&"cluster.local".parse().unwrap(), own_certificate::NAMESPACE).unwrap();
+    let operator: SpiffeId =
+        own_certificate::operator_id(&"cluster.local".parse().unwrap(), own_certificate::NAMESPACE).unwrap();
     let dialer = |address: SocketAddr| Dialer::new(&address.to_string(), operator.clone(), Arc::clone(&tls));
     let settings = RenewalSettings {
         token_file: ground.path("state/tokens").join(crate::tokens::file_name(&workload(name))),

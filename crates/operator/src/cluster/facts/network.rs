@@ -85,11 +85,9 @@ impl Keep for Service {
             texts.extend(spec.cluster_ip);
         }
         // A load balancer in proxy mode is on the way: what is sent to it leaves the cluster's own paths.
-        let virtual_ip = |ingress: RawIngress| {
-            ingress.ip.filter(|_| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP")
-        };
-        let balanced =
-            status.load_balancer.ingress.unwrap_or_default().into_iter().filter_map(virtual_ip);
+        let virtual_ip =
+            |ingress: RawIngress| ingress.ip.filter(|_| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP");
+        let balanced = status.load_balancer.ingress.unwrap_or_default().into_iter().filter_map(virtual_ip);
         let external: Vec<String> =
             spec.external_ips.unwrap_or_default().into_iter().chain(balanced).collect();
         let ports = spec.ports.unwrap_or_default();
@@ -204,7 +202,8 @@ impl Keep for Slice {
 }
 
 fn endpoint(raw: RawEndpoint) -> SliceEndpoint {
-    let names = |list: Option<Vec<RawName>>| list.unwrap_or_default().into_iter().map(|one| one.name).collect();
+    let names =
+        |list: Option<Vec<RawName>>| list.unwrap_or_default().into_iter().map(|one| one.name).collect();
     let hints = raw.hints.unwrap_or_default();
     // An omitted condition is true ("unknown" is to be read as ready); serving is as ready where it is omitted.
     let ready = raw.conditions.ready.unwrap_or(true);
