@@ -23,6 +23,7 @@
 //! | unfinished | closed | closed | closed |
 
 mod accept;
+mod admission;
 mod algorithms;
 mod bundle_pem;
 mod connect;
@@ -36,6 +37,7 @@ mod trust;
 mod verifier;
 
 pub use accept::{Accepted, Caller, ControlAccepted, accept, accept_control, unproven};
+pub use admission::{AdmissionError, AdmissionTls};
 pub use bundle_pem::{BundlePemError, bundle_from_pem};
 pub use connect::{Connected, connect};
 pub use credentials::{CredentialError, CredentialStore, Credentials};

@@ -12,7 +12,8 @@ const PUBLIC_FILE: u32 = 0o644;
 #[must_use]
 pub fn bundle_pem(bundle: &TrustBundle) -> String {
     let roots = bundle.iter().flat_map(|(_, roots)| roots);
-    roots.map(|root| pem::encode(&pem::Pem::new("CERTIFICATE", root.to_vec()))).collect()
+    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    roots.map(|root| pem::encode_config(&pem::Pem::new("CERTIFICATE", root.to_vec()), lines)).collect()
 }
 
 /// Writes `bundle.pem` so that a reader sees the old file or the new one, never a part.
