@@ -130,13 +130,13 @@ impl ServingAuthority {
     /// True if this authority signed a certificate (PEM).
     #[must_use]
     pub fn signed(&self, certificate: &str) -> bool {
-        let Ok(der) = one_certificate(certificate) else { return false };
-        let (Ok((_, leaf)), Ok((_, own))) =
-            (X509Certificate::from_der(&der), X509Certificate::from_der(&self.certificate))
-        else {
-            return false;
-        };
-        leaf.verify_signature(Some(own.public_key())).is_ok()
+        signs(&self.certificate, certificate)
+    }
+
+    /// True if the first certificate (PEM), an authority's, signed the second. No key is needed.
+    #[must_use]
+    pub fn signs(authority: &str, certificate: &str) -> bool {
+        one_certificate(authority).is_ok_and(|authority| signs(&authority, certificate))
     }
 }
 
@@ -160,6 +160,13 @@ fn named(common_name: &str) -> Result<CertificateParams, ServingError> {
     params.distinguished_name.push(DnType::OrganizationName, "Bailiwick");
     params.distinguished_name.push(DnType::CommonName, common_name);
     Ok(params)
+}
+
+fn signs(authority: &[u8], certificate: &str) -> bool {
+    let Ok(der) = one_certificate(certificate) else { return false };
+    let parsed = (X509Certificate::from_der(authority), X509Certificate::from_der(&der));
+    let (Ok((_, above)), Ok((_, below))) = parsed else { return false };
+    below.verify_signature(Some(above.public_key())).is_ok()
 }
 
 fn one_certificate(pem: &str) -> Result<Vec<u8>, ServingError> {

@@ -10,13 +10,18 @@
 
 mod app;
 mod authority;
+mod bundles;
 mod context;
+mod events;
 mod facts;
 mod identity;
+mod injection;
 mod marks;
+mod single;
 mod source;
 mod stores;
 mod watch;
+mod webhook;
 
 pub(crate) use app::start;
 pub(crate) use identity::Reviewer;

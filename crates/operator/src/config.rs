@@ -64,9 +64,12 @@ pub struct Flags {
     /// In a cluster: the Secret in the operator's namespace that holds the mesh's root [default: bailiwick-ca]
     #[arg(long, value_name = "NAME")]
     pub ca_secret: Option<String>,
-    /// In a cluster: what is injected into pods, and which pods are exempt (YAML)
+    /// In a cluster: whether a token must come from an address of its own pod [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub check_pod_address: Option<bool>,
+    /// In a cluster: the roots (PEM) that must vouch for whoever calls the webhooks; without them anybody may call
     #[arg(long, value_name = "FILE")]
-    pub injection: Option<String>,
+    pub webhook_client_roots: Option<String>,
     /// Written as JSON when serving starts: the addresses that port 0 came to
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<String>,
@@ -93,7 +96,8 @@ struct RawConfig {
     webhook_listen: Option<String>,
     trust_domain: Option<String>,
     ca_secret: Option<String>,
-    injection: Option<String>,
+    check_pod_address: Option<bool>,
+    webhook_client_roots: Option<String>,
     ready_file: Option<String>,
     log: RawLog,
 }
@@ -200,7 +204,8 @@ impl Flags {
         over(&mut self.webhook_listen, stronger.webhook_listen);
         over(&mut self.trust_domain, stronger.trust_domain);
         over(&mut self.ca_secret, stronger.ca_secret);
-        over(&mut self.injection, stronger.injection);
+        over(&mut self.webhook_client_roots, stronger.webhook_client_roots);
+        self.check_pod_address = stronger.check_pod_address.or(self.check_pod_address);
         over(&mut self.ready_file, stronger.ready_file);
         over(&mut self.log_format, stronger.log_format);
         over(&mut self.log_filter, stronger.log_filter);
@@ -225,7 +230,8 @@ impl RawConfig {
         over(&mut self.webhook_listen, stronger.webhook_listen);
         over(&mut self.trust_domain, stronger.trust_domain);
         over(&mut self.ca_secret, stronger.ca_secret);
-        over(&mut self.injection, stronger.injection);
+        over(&mut self.webhook_client_roots, stronger.webhook_client_roots);
+        self.check_pod_address = stronger.check_pod_address.or(self.check_pod_address);
         over(&mut self.ready_file, stronger.ready_file);
         over(&mut self.log.format, stronger.log_format);
         over(&mut self.log.filter, stronger.log_filter);
@@ -249,7 +255,8 @@ fn from_environment<N: Into<OsString>, V: Into<OsString>>(
     overrides.apply("WEBHOOK_LISTEN", |value: String| flags.webhook_listen = Some(value));
     overrides.apply("TRUST_DOMAIN", |value: String| flags.trust_domain = Some(value));
     overrides.apply("CA_SECRET", |value: String| flags.ca_secret = Some(value));
-    overrides.apply("INJECTION", |value: String| flags.injection = Some(value));
+    overrides.apply("CHECK_POD_ADDRESS", |value: bool| flags.check_pod_address = Some(value));
+    overrides.apply("WEBHOOK_CLIENT_ROOTS", |value: String| flags.webhook_client_roots = Some(value));
     overrides.apply("READY_FILE", |value: String| flags.ready_file = Some(value));
     overrides.apply("LOG_FORMAT", |value: String| flags.log_format = Some(value));
     overrides.apply("LOG_FILTER", |value: String| flags.log_filter = Some(value));
@@ -339,7 +346,7 @@ fn folder(collector: &mut Collector, raw: RawConfig) -> Option<FolderSettings> {
         ("webhookListen", &raw.webhook_listen),
         ("trustDomain", &raw.trust_domain),
         ("caSecret", &raw.ca_secret),
-        ("injection", &raw.injection),
+        ("webhookClientRoots", &raw.webhook_client_roots),
     ];
     for (field, _) in only_in_a_cluster.into_iter().filter(|(_, value)| value.is_some()) {
         collector.mistake(field, "belongs to a cluster: leave it out where `source` is a folder");

@@ -22,7 +22,7 @@ use crate::metrics::OperatorMetrics;
 use crate::publish::Publisher;
 use crate::rate::IssueLimits;
 use crate::serve::contact;
-pub(crate) use prover::Prover;
+pub(crate) use prover::{Proven, Prover, Unproven};
 
 /// Tells a client when to come again, in milliseconds (gRPC proposal A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -128,17 +128,14 @@ impl Identity for IdentityService {
 
 impl IdentityService {
     async fn grant(&self, request: &IssueRequest, peer: IpAddr) -> Granting {
-        let workload = self
-            .prover
-            .workload(&request.token, peer)
-            .await
-            .map_err(|unproven| Refusal::new(unproven.code, unproven.reason, unproven.message))?;
+        let Proven { workload, identity } = self.prover.prove(&request.token, peer).await.map_err(refused)?;
         let publication = self.publisher.current();
-        let Some(published) = publication.workloads.get(&workload) else {
+        // Where the proof says the identity, a publication that lags refuses nobody.
+        let published = || publication.workloads.get(&workload).map(|published| published.identity.clone());
+        let Some(identity) = identity.or_else(published) else {
             let message = format!("there is no workload `{workload}` any more");
             return Err(Refusal::new(Code::Unauthenticated, "workload-gone", message).of(&workload, None));
         };
-        let identity = published.identity.clone();
         let refuse = |code, reason, message: String| {
             Refusal::new(code, reason, message).of(&workload, Some(&identity))
         };
@@ -179,6 +176,11 @@ impl IdentityService {
             not_after: leaf.not_after(),
         })
     }
+}
+
+fn refused(unproven: Unproven) -> Box<Refusal> {
+    let Unproven { code, reason, message, wait, workload } = unproven;
+    Box::new(Refusal { code, reason, message, workload, identity: None, wait })
 }
 
 const fn classify(error: &IssueError) -> (Code, &'static str) {

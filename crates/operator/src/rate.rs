@@ -15,8 +15,9 @@ pub(crate) struct Rate {
     pub(crate) per_second: u32,
 }
 
+/// One bucket. It may go below zero where turns are given out ahead.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     tokens: f64,
     filled: Instant,
 }
@@ -37,20 +38,29 @@ struct Buckets {
 }
 
 impl Bucket {
-    const fn full(rate: Rate, now: Instant) -> Self {
+    pub(crate) const fn full(rate: Rate, now: Instant) -> Self {
         Self { tokens: rate.burst as f64, filled: now }
     }
 
-    fn fill(&mut self, rate: Rate, now: Instant) {
+    pub(crate) fn fill(&mut self, rate: Rate, now: Instant) {
         let gained = now.saturating_duration_since(self.filled).as_secs_f64() * f64::from(rate.per_second);
         self.tokens = (self.tokens + gained).min(f64::from(rate.burst));
         self.filled = now;
     }
 
     /// How long until there is a token; zero if there is one.
-    fn wait(&self, rate: Rate) -> Duration {
+    pub(crate) fn wait(&self, rate: Rate) -> Duration {
         let missing = (1.0 - self.tokens).max(0.0);
         Duration::from_secs_f64(missing / f64::from(rate.per_second.max(1)))
+    }
+
+    pub(crate) const fn take(&mut self) {
+        self.tokens -= 1.0;
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_full(&self, rate: Rate) -> bool {
+        self.tokens >= f64::from(rate.burst)
     }
 }
 
@@ -68,8 +78,8 @@ impl IssueLimits {
         all.fill(self.all, now);
         let wait = own.wait(self.each).max(all.wait(self.all));
         if wait.is_zero() {
-            own.tokens -= 1.0;
-            all.tokens -= 1.0;
+            own.take();
+            all.take();
         }
         buckets.each.insert(workload.clone(), own);
         buckets.all = Some(all);

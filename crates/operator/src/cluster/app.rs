@@ -4,20 +4,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bailiwick_ca::bundle_pem;
 use bailiwick_compile::Compiler;
+use bailiwick_runtime::accept::{Acceptor, ReusePort, listen};
 use bailiwick_runtime::admin::Admin;
 use bailiwick_runtime::drain::Drain;
 use bailiwick_runtime::metrics::Metrics;
 use bailiwick_runtime::ready::{Blocker, Readiness};
 use kube::Client;
 
+use super::bundles::Leads;
 use super::context::ClusterContext;
+use super::events::Events;
 use super::facts::Keep;
 use super::identity::Reviewer;
+use super::injection::Injection;
 use super::marks::ClusterMarks;
 use super::source::ClusterSource;
 use super::stores::{Store, Stores};
-use super::{authority, watch};
+use super::{authority, bundles, watch, webhook};
 use crate::app::{Running, serve_admin};
 use crate::config::{ClusterSettings, Config};
 use crate::control::{Control, Places, Worker};
@@ -42,20 +47,48 @@ pub(crate) async fn start(config: &Config, settings: &ClusterSettings) -> anyhow
     let probes = serve_admin(probes, ());
     let context = context(settings, &readiness, &drain).await?;
     follow(&context);
-    let root = authority::open(&context).await?;
+    let root = authority::open(&context, settings.ca_secret.as_str()).await?;
     let control = Control::open(root, context.namespace.as_str(), metrics, readiness.clone())?;
     let bound = control.bind(config)?;
+    let injection = Injection::follow(&context);
+    let events = admission(settings, &context, &control, &injection)?;
     let places = bound.places()?;
     let admin = serve_admin(bound.admin, probes);
     synced(&context).await;
     let worker = compile(&context, &control).await?;
-    let reviewer = Prover::Cluster(Arc::new(Reviewer::new(context.clone())));
+    let reviewer = Reviewer::new(&context, injection, events, settings.check_pod_address);
+    let reviewer = Prover::Cluster(Arc::new(reviewer));
     let directory = Directory::Folder(Arc::clone(&control.outlets.publisher));
     control.serve(bound.identity, bound.configuration, (reviewer, directory), &drain);
     starting.done();
     let Places { identity, configuration, admin: address } = places;
     tracing::info!(%identity, %configuration, admin = %address, "serving");
     Ok(Running::new(drain, readiness, worker, admin, places))
+}
+
+/// Starts what gives pods their sidecar and its first trust: the webhooks and the bundles. They wait for no reflector:
+/// whoever has just started the cluster again needs them first.
+fn admission(
+    settings: &ClusterSettings,
+    context: &ClusterContext,
+    control: &Control,
+    injection: &Injection,
+) -> anyhow::Result<Events> {
+    let dropped = control.metrics.counter("events_dropped", "Kubernetes Events that were not written");
+    let events = Events::start(context, dropped);
+    // Each write is idempotent and made only where something differs.
+    let leads: Leads = Arc::new(|| true);
+    let roots = settings.webhook_client_roots.as_ref().map(std::fs::read).transpose();
+    let roots = roots.context("the roots of the webhooks' callers cannot be read")?;
+    let acceptor = Acceptor::new(listen(settings.webhook_listen, ReusePort::No)?);
+    let endpoint = (acceptor, roots.as_deref());
+    webhook::start(context, endpoint, injection.clone(), &control.metrics, (&leads, &events))?;
+    let secret = settings.ca_secret.to_string();
+    let root = Arc::clone(&control.authority);
+    let bundle = bundle_pem(&root.bundle());
+    tokio::spawn(authority::watch(context.clone(), secret, root, events.clone()));
+    tokio::spawn(bundles::keep(context.clone(), bundle, leads, events.clone()));
+    Ok(events)
 }
 
 async fn context(

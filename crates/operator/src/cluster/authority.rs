@@ -1,14 +1,12 @@
 //! The mesh's root in a cluster: a Secret, made once by whichever replica comes first, or the user's own.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bailiwick_authn::{
-    BundlePemError, ClientTls, CredentialStore, ServerTls, TrustStore, accept_control, bundle_from_pem, connect,
+    BundlePemError, ClientTls, CredentialStore, ServerTls, TrustStore, accept_control, bundle_from_pem,
+    connect,
 };
 use bailiwick_ca::{Authority, GivenError, GivenPem, RootError, bundle_pem};
 use bailiwick_identity::{SpiffeId, TrustDomain};
@@ -40,7 +38,9 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Why the mesh has no root. None of it is mended by another one: the operator does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthorityError {
-    #[error("Secret `{secret}` has no key `{key}`; it needs `tls.crt`, `tls.key` and, unless `tls.crt` ends in a root, `ca.crt`")]
+    #[error(
+        "Secret `{secret}` has no key `{key}`; it needs `tls.crt`, `tls.key` and, unless `tls.crt` ends in a root, `ca.crt`"
+    )]
     NoKey { secret: String, key: &'static str },
     #[error("Secret `{secret}` is refused: {source}")]
     Given { secret: String, source: GivenError },
@@ -99,7 +99,9 @@ async fn attempt(api: &Api<Secret>, name: &str, domain: &TrustDomain) -> Result<
             }
             match timeout(REQUEST, api.get_opt(name)).await {
                 Ok(Ok(Some(secret))) => Ok(Attempt::Found(Box::new(read(name, secret, domain)?))),
-                Ok(Ok(None)) | Ok(Err(_)) | Err(_) => Ok(Attempt::NotYet("the new root is not there yet".to_owned())),
+                Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
+                    Ok(Attempt::NotYet("the new root is not there yet".to_owned()))
+                }
             }
         }
     }
@@ -117,7 +119,12 @@ fn make(domain: &TrustDomain) -> Result<Secret, AuthorityError> {
     let labels = BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), OPERATOR.to_owned())]);
     let metadata =
         ObjectMeta { name: Some(OWN_SECRET.to_owned()), labels: Some(labels), ..ObjectMeta::default() };
-    Ok(Secret { metadata, type_: Some("kubernetes.io/tls".to_owned()), data: Some(data), ..Secret::default() })
+    Ok(Secret {
+        metadata,
+        type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    })
 }
 
 fn read(name: &str, secret: Secret, domain: &TrustDomain) -> Result<Authority, AuthorityError> {
@@ -168,10 +175,8 @@ async fn handshake(authority: &Authority, id: &SpiffeId) -> Result<(), Unbelieva
     let client = ClientTls::control(credentials, trust);
     let (near, far) = tokio::io::duplex(64 * 1024);
     let domains = std::slice::from_ref(id.trust_domain());
-    let (accepted, connected) = tokio::join!(
-        accept_control(near, &server, domains, HANDSHAKE),
-        connect(far, &client, id, HANDSHAKE)
-    );
+    let (accepted, connected) =
+        tokio::join!(accept_control(near, &server, domains, HANDSHAKE), connect(far, &client, id, HANDSHAKE));
     connected?;
     accepted?;
     Ok(())
@@ -179,14 +184,21 @@ async fn handshake(authority: &Authority, id: &SpiffeId) -> Result<(), Unbelieva
 
 /// Says so when the Secret is no longer what is signed with. It stays so until the operator is restarted: a root that is
 /// replaced at once would make every running sidecar a stranger.
-pub(super) async fn watch(context: ClusterContext, secret: String, authority: Arc<Authority>, events: Events) {
+pub(super) async fn watch(
+    context: ClusterContext,
+    secret: String,
+    authority: Arc<Authority>,
+    events: Events,
+) {
     let api = Api::<Secret>::namespaced(context.client.clone(), context.namespace.as_str());
     let about = events::core("Secret", context.namespace.as_str(), &secret);
     let mut same = true;
     single::follow(api, &secret, &context.drain, |found| {
         let problem = difference(found, &authority, &context.trust_domain);
         if let Some(problem) = &problem {
-            tracing::error!("Secret `{secret}` {problem}; the root of the start is used until the operator restarts");
+            tracing::error!(
+                "Secret `{secret}` {problem}; the root of the start is used until the operator restarts"
+            );
             events.warn(about.clone(), Reason::AuthorityChanged, problem);
         } else if !same {
             tracing::info!("Secret `{secret}` holds the root in use again");
@@ -198,11 +210,16 @@ pub(super) async fn watch(context: ClusterContext, secret: String, authority: Ar
 
 fn difference(found: Option<Secret>, authority: &Authority, domain: &TrustDomain) -> Option<String> {
     let Some(secret) = found else {
-        return Some("was deleted: restore it from its backup, or every sidecar is a stranger after a restart".to_owned());
+        return Some(
+            "was deleted: restore it from its backup, or every sidecar is a stranger after a restart"
+                .to_owned(),
+        );
     };
     match read("", secret, domain) {
         Ok(other) if other.root_der() == authority.root_der() => None,
-        Ok(_) => Some("was replaced by another root: restore it, or restart all operators and all pods".to_owned()),
+        Ok(_) => {
+            Some("was replaced by another root: restore it, or restart all operators and all pods".to_owned())
+        }
         Err(error) => Some(format!("was changed and cannot be used: {error}")),
     }
 }

@@ -12,9 +12,6 @@
 mod plan;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 

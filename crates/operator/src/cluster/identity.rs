@@ -16,16 +16,11 @@ mod refusal;
 mod review;
 mod token;
 
-#[cfg(test)]
-mod tests;
-
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bailiwick_identity::{SpiffeId, TrustDomain};
-use bailiwick_policy::WorkloadKey;
-use kube::Client;
 
 use self::api::Api;
 use self::gate::Gate;
@@ -34,6 +29,7 @@ use self::refusal::Refusal;
 use self::review::Bound;
 use self::token::peek;
 use super::context::ClusterContext;
+use super::events::{self, Events, Reason};
 use super::injection::Injection;
 use super::stores::Stores;
 use crate::identity::{Proven, Unproven};
@@ -44,6 +40,7 @@ pub(crate) struct Reviewer {
     stores: Arc<Stores>,
     trust_domain: TrustDomain,
     injection: Injection,
+    events: Events,
     gate: Gate,
     /// Whether a token must come from its own pod's address.
     check_pod_address: bool,
@@ -60,38 +57,41 @@ impl std::fmt::Debug for Reviewer {
 }
 
 impl Reviewer {
-    pub(crate) fn new(context: &ClusterContext, injection: Injection, check_pod_address: bool) -> Self {
-        let (client, stores) = (context.client.clone(), Arc::clone(&context.stores));
-        Self::of(client, stores, context.trust_domain.clone(), injection, check_pod_address)
-    }
-
-    fn of(
-        client: Client,
-        stores: Arc<Stores>,
-        trust_domain: TrustDomain,
+    pub(crate) fn new(
+        context: &ClusterContext,
         injection: Injection,
+        events: Events,
         check_pod_address: bool,
     ) -> Self {
-        let (api, gate) = (Api::new(client), Gate::default());
-        Self { api, stores, trust_domain, injection, gate, check_pod_address }
+        Self {
+            api: Api::new(context.client.clone()),
+            stores: Arc::clone(&context.stores),
+            trust_domain: context.trust_domain.clone(),
+            injection,
+            events,
+            gate: Gate::default(),
+            check_pod_address,
+        }
     }
 
     /// The pod that a token speaks for and its identity, shown by a peer at this address.
     ///
     /// No answer is remembered: a sidecar asks twice a day, and a token may be void the next second.
     pub(crate) async fn prove(&self, token: &[u8], peer: IpAddr) -> Result<Proven, Unproven> {
-        let mut pod = None;
-        let proven = self.review(token, peer, &mut pod).await;
-        proven.map_err(|refusal| refusal.into_unproven(pod))
+        let bound = self.review(token, peer).await.map_err(|refusal| refusal.into_unproven(None))?;
+        match self.check(&bound, peer).await {
+            Ok(identity) => Ok(Proven { workload: bound.pod, identity: Some(identity) }),
+            Err(refusal) => {
+                if refusal.is_for_people() {
+                    let about = events::pod(&bound.pod, &bound.pod_uid);
+                    self.events.warn(about, Reason::CertificateRefused, &refusal.to_string());
+                }
+                Err(refusal.into_unproven(Some(bound.pod)))
+            }
+        }
     }
 
-    /// `pod` is set once the token said whose it is, so that its refusal can be told to the right pod.
-    async fn review(
-        &self,
-        token: &[u8],
-        peer: IpAddr,
-        pod: &mut Option<WorkloadKey>,
-    ) -> Result<Proven, Refusal> {
+    async fn review(&self, token: &[u8], peer: IpAddr) -> Result<Bound, Refusal> {
         let token = peek(token)?;
         // Behind a network that hides addresses all pods would share one turn.
         if self.check_pod_address {
@@ -99,15 +99,15 @@ impl Reviewer {
         }
         let turn = self.gate.review(Instant::now()).map_err(|wait| Refusal::Busy { wait })?;
         tokio::time::sleep(turn).await;
-        let bound = Bound::read(&self.api.review(token).await?)?;
-        *pod = Some(bound.pod.clone());
-        self.check_namespace(&bound).await?;
-        self.check_pod(&bound, peer).await?;
-        self.check_account(&bound).await?;
-        let namespace = &bound.pod.namespace;
-        let identity = SpiffeId::for_service_account(&self.trust_domain, namespace, &bound.service_account)
-            .map_err(|_| Refusal::NoIdentity)?;
-        Ok(Proven { workload: bound.pod, identity: Some(identity) })
+        Ok(Bound::read(&self.api.review(token).await?)?)
+    }
+
+    async fn check(&self, bound: &Bound, peer: IpAddr) -> Result<SpiffeId, Refusal> {
+        self.check_namespace(bound).await?;
+        self.check_pod(bound, peer).await?;
+        self.check_account(bound).await?;
+        SpiffeId::for_service_account(&self.trust_domain, &bound.pod.namespace, &bound.service_account)
+            .map_err(|_| Refusal::NoIdentity)
     }
 
     async fn check_namespace(&self, bound: &Bound) -> Result<(), Refusal> {

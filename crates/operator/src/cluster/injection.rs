@@ -29,7 +29,7 @@ impl Injection {
                 if let Err(problem) = &read {
                     tracing::error!("nothing is injected, and enrolled namespaces admit no pod: {problem}");
                 }
-                sender.send_replace(read);
+                drop(sender.send_replace(read));
             })
             .await;
         });
@@ -57,7 +57,8 @@ impl Injection {
 /// FAIL-CLOSED: the last good settings are not kept. The policies in the API server go by what stands there now, and
 /// two truths would admit pods that nobody meant.
 fn read(map: Option<ConfigMap>) -> Result<Arc<Settings>, Arc<str>> {
-    let map = map.ok_or_else(|| Arc::from(format!("ConfigMap `{CONFIG_MAP}` is missing; run `helm upgrade`")))?;
+    let map =
+        map.ok_or_else(|| Arc::from(format!("ConfigMap `{CONFIG_MAP}` is missing; run `helm upgrade`")))?;
     let settings = Settings::read(&map.data.unwrap_or_default());
     settings.map(Arc::new).map_err(|error| Arc::from(error.to_string()))
 }

@@ -24,7 +24,9 @@ where
         };
         match version {
             Some(Ok(version)) => tell(version),
-            Some(Err(error)) => tracing::warn!(name, %error, "an object cannot be followed; it is tried again"),
+            Some(Err(error)) => {
+                tracing::warn!(name, %error, "an object cannot be followed; it is tried again")
+            }
             None => return,
         }
     }

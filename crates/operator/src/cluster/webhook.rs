@@ -15,9 +15,6 @@ mod keep;
 mod registration;
 mod review;
 
-#[cfg(test)]
-mod tests;
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,8 +68,7 @@ pub(super) fn start(
     (acceptor, client_roots): (Acceptor, Option<&[u8]>),
     injection: Injection,
     metrics: &Metrics,
-    leads: &Leads,
-    events: Events,
+    (leads, events): (&Leads, &Events),
 ) -> Result<(), AdmissionError> {
     let tls = Arc::new(AdmissionTls::new(client_roots)?);
     let (bundle, told) = tokio::sync::watch::channel(None);
@@ -85,7 +81,7 @@ pub(super) fn start(
         tls: Arc::clone(&tls),
         bundle,
         leads: Arc::clone(leads),
-        events,
+        events: events.clone(),
         blocker: Some(context.readiness.block("the webhooks have no certificate yet")),
     };
     tokio::spawn(keeper.run());
@@ -139,8 +135,7 @@ impl Refused {
 
 impl Server {
     fn new(tls: Arc<AdmissionTls>, answerer: Arc<Answerer>) -> Self {
-        let (bodies, parses) =
-            (Arc::new(Semaphore::new(MOST_BODIES)), Arc::new(Semaphore::new(MOST_PARSES)));
+        let (bodies, parses) = (Arc::new(Semaphore::new(MOST_BODIES)), Arc::new(Semaphore::new(MOST_PARSES)));
         Self { tls, answerer, bodies, parses }
     }
 
@@ -167,7 +162,11 @@ impl Server {
             Ok(stream) => stream,
             Err(error) => return tracing::debug!(%address, %error, "a webhook connection was not accepted"),
         };
-        let service = service_fn(|request| async move { Ok::<_, Infallible>(self.respond(request).await) });
+        let server = self.clone();
+        let service = service_fn(move |request| {
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.respond(request).await) }
+        });
         let settings = settings();
         let served = settings.serve_connection(TokioIo::new(stream), service);
         let mut served = std::pin::pin!(served);

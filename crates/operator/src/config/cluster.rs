@@ -26,8 +26,10 @@ pub(crate) struct ClusterSettings {
     pub(crate) trust_domain: TrustDomain,
     /// The Secret that holds the root.
     pub(crate) ca_secret: WorkloadName,
-    /// What is injected into pods; without it nothing is injected.
-    pub(crate) injection: Option<PathBuf>,
+    /// Whether a token must come from an address of its own pod.
+    pub(crate) check_pod_address: bool,
+    /// The roots that must vouch for whoever calls the webhooks.
+    pub(crate) webhook_client_roots: Option<PathBuf>,
     pub(crate) replicas_listen: SocketAddr,
     /// Reachable from outside of the pod.
     pub(crate) probes: AdminConfig,
@@ -71,7 +73,8 @@ pub(super) fn settings(
         pod_ip: pod_ip?,
         trust_domain: trust_domain?,
         ca_secret: ca_secret?,
-        injection: path(collector, "injection", raw.injection.clone()),
+        check_pod_address: raw.check_pod_address.unwrap_or(true),
+        webhook_client_roots: path(collector, "webhookClientRoots", raw.webhook_client_roots.clone()),
         replicas_listen: replicas_listen?,
         probes: AdminConfig::anywhere(probes_listen?),
         webhook_listen: webhook_listen?,

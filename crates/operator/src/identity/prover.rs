@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bailiwick_identity::SpiffeId;
 use bailiwick_policy::WorkloadKey;
 use tonic::Code;
 
@@ -18,6 +20,14 @@ pub(crate) enum Prover {
     Cluster(Arc<crate::cluster::Reviewer>),
 }
 
+/// Who a token speaks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    pub(crate) workload: WorkloadKey,
+    /// Its identity, where the proof says it; else it is that of the workload's service account as published.
+    pub(crate) identity: Option<SpiffeId>,
+}
+
 /// Why a token proves nobody.
 #[derive(Debug)]
 pub(crate) struct Unproven {
@@ -25,22 +35,32 @@ pub(crate) struct Unproven {
     /// One word, for events and metrics.
     pub(crate) reason: &'static str,
     pub(crate) message: String,
+    /// When to come again.
+    pub(crate) wait: Option<Duration>,
+    /// The workload that the token speaks for, where it is known and refused all the same.
+    pub(crate) workload: Option<WorkloadKey>,
 }
 
 impl Prover {
-    /// The workload that a token speaks for, shown by a peer at this address.
-    pub(crate) async fn workload(&self, token: &[u8], peer: IpAddr) -> Result<WorkloadKey, Unproven> {
+    /// Who a token speaks for, shown by a peer at this address.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(unused_variables, reason = "a token file says nothing of addresses")
+    )]
+    pub(crate) async fn prove(&self, token: &[u8], peer: IpAddr) -> Result<Proven, Unproven> {
         match self {
-            Self::Files(tokens) => {
-                let _any = peer;
-                tokens.verify(token, Moment::now()).map_err(|refusal| Unproven {
+            Self::Files(tokens) => match tokens.verify(token, Moment::now()) {
+                Ok(workload) => Ok(Proven { workload, identity: None }),
+                Err(refusal) => Err(Unproven {
                     code: Code::Unauthenticated,
                     reason: refusal.as_str(),
                     message: refusal.to_string(),
-                })
-            }
+                    wait: None,
+                    workload: None,
+                }),
+            },
             #[cfg(feature = "cluster")]
-            Self::Cluster(reviewer) => reviewer.workload(token, peer).await,
+            Self::Cluster(reviewer) => reviewer.prove(token, peer).await,
         }
     }
 }

@@ -37,10 +37,8 @@ impl Api {
     }
 
     pub(super) async fn review(&self, token: &str) -> Result<TokenReviewStatus, ApiError> {
-        let spec = TokenReviewSpec {
-            audiences: Some(vec![TOKEN_AUDIENCE.to_owned()]),
-            token: token.to_owned(),
-        };
+        let spec =
+            TokenReviewSpec { audiences: Some(vec![TOKEN_AUDIENCE.to_owned()]), token: token.to_owned() };
         let review = TokenReview { spec, ..TokenReview::default() };
         let api = kube::Api::<TokenReview>::all(self.client.clone());
         let answer = ask("the token", api.create(&PostParams::default(), &review)).await?;
@@ -72,8 +70,7 @@ impl Api {
     }
 
     async fn read(&self, path: &str) -> kube::Result<Option<Value>> {
-        let request =
-            http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
         match self.client.request(request).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),

@@ -46,12 +46,7 @@ impl PodRefusal {
 
 /// Compares a pod with what a review said. `from`: the address that the token came from, if that is to be one of the
 /// pod's.
-pub(super) fn check_pod(
-    bound: &Bound,
-    uid: &str,
-    pod: &Pod,
-    from: Option<IpAddr>,
-) -> Result<(), PodRefusal> {
+pub(super) fn check_pod(bound: &Bound, uid: &str, pod: &Pod, from: Option<IpAddr>) -> Result<(), PodRefusal> {
     if uid != bound.pod_uid {
         return Err(PodRefusal::OtherUid);
     }

@@ -62,6 +62,11 @@ impl Refusal {
         }
     }
 
+    /// True if an administrator should see it beside the pod. What passes by itself is not told.
+    pub(super) const fn is_for_people(&self) -> bool {
+        !matches!(self.code(), Code::Unavailable | Code::ResourceExhausted)
+    }
+
     pub(super) fn into_unproven(self, pod: Option<WorkloadKey>) -> Unproven {
         let wait = match &self {
             Self::Busy { wait } => Some(*wait),

@@ -16,7 +16,9 @@ pub(crate) enum TokenRefusal {
     TooLong,
     #[error("the token is not a service account's token")]
     Malformed,
-    #[error("the token is not for the audience `{TOKEN_AUDIENCE}` alone; use the projected token of the sidecar")]
+    #[error(
+        "the token is not for the audience `{TOKEN_AUDIENCE}` alone; use the projected token of the sidecar"
+    )]
     Audience,
     #[error("the token is not bound to a pod; use the projected token of the sidecar")]
     NotPodBound,
@@ -84,8 +86,7 @@ pub(super) fn peek(token: &[u8]) -> Result<&str, TokenRefusal> {
     let decoded = |part| base64url(part).ok_or(TokenRefusal::Malformed);
     decoded(header)?;
     decoded(signature)?;
-    let payload: Payload =
-        serde_json::from_slice(&decoded(payload)?).map_err(|_| TokenRefusal::Malformed)?;
+    let payload: Payload = serde_json::from_slice(&decoded(payload)?).map_err(|_| TokenRefusal::Malformed)?;
     let ours = match &payload.aud {
         Audiences::One(one) => one == TOKEN_AUDIENCE,
         Audiences::Many(many) => matches!(many.as_slice(), [one] if one == TOKEN_AUDIENCE),

@@ -81,8 +81,10 @@ impl WebhookMetrics {
                 "Time to answer an admission request, by webhook",
                 Family::new_with_constructor(histogram),
             ),
-            refused: metrics
-                .counter("webhook_requests_refused", "Requests to the webhooks that were no admission review"),
+            refused: metrics.counter(
+                "webhook_requests_refused",
+                "Requests to the webhooks that were no admission review",
+            ),
         }
     }
 
@@ -190,11 +192,8 @@ impl Answerer {
                 return Answer::denied("unavailable", 503, "ServiceUnavailable", &message);
             }
         };
-        let request = Request {
-            namespace,
-            namespace_labels: &labels,
-            operator_namespace: &self.operator_namespace,
-        };
+        let request =
+            Request { namespace, namespace_labels: &labels, operator_namespace: &self.operator_namespace };
         match mutate(pod, &request, &settings) {
             Ok(Outcome::Patch(operations)) => patch(&operations),
             Ok(Outcome::Untouched(Untouched::AlreadyInjected)) => Answer::allowed("already-injected"),

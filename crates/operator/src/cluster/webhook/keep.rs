@@ -39,8 +39,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) async fn run(mut self) {
-        let api =
-            Api::<Secret>::namespaced(self.context.client.clone(), self.context.namespace.as_str());
+        let api = Api::<Secret>::namespaced(self.context.client.clone(), self.context.namespace.as_str());
         let drain = self.context.drain.clone();
         let (sender, mut versions) = watch::channel::<Known>(None);
         let follow = single::follow(api.clone(), SECRET, &drain, |version| {
@@ -103,7 +102,10 @@ impl Keeper {
 
     /// Writes only over the version that was read: of two writers the second reads again.
     async fn write(&self, api: &Api<Secret>, version: Option<&Secret>, next: &Parts) {
-        let parameters = PostParams { field_manager: Some(crate::cluster::context::OPERATOR.to_owned()), ..PostParams::default() };
+        let parameters = PostParams {
+            field_manager: Some(crate::cluster::context::OPERATOR.to_owned()),
+            ..PostParams::default()
+        };
         let secret = next.secret(version.and_then(|secret| secret.metadata.resource_version.clone()));
         let written = match version {
             None => timeout(REQUEST, api.create(&parameters, &secret)).await,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1 as registration;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -32,10 +32,14 @@ pub(super) async fn keep(
 ) {
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &resource);
     let (sender, mut versions) = watch::channel(None);
-    let follow = single::follow(api.clone(), name, &context.drain, |version| drop(sender.send_replace(version)));
+    let follow =
+        single::follow(api.clone(), name, &context.drain, |version| drop(sender.send_replace(version)));
     let write = async {
         loop {
-            let patch = bundle.borrow_and_update().as_deref().zip(versions.borrow_and_update().as_ref())
+            let patch = bundle
+                .borrow_and_update()
+                .as_deref()
+                .zip(versions.borrow_and_update().as_ref())
                 .and_then(|(bundle, version)| needed(version, bundle));
             if let Some(patch) = patch.filter(|_| leads()) {
                 apply(&api, name, &patch).await;
