@@ -23,6 +23,8 @@ mod quantity;
 mod refusal;
 mod rules;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use judge::{Judgement, judge};
 pub use mutate::{Outcome, Request, Untouched, mutate};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::annotations::{self, Annotations};
 use crate::containers as made;
 use crate::patch::escape;
-use crate::pod::{Container, INIT, at, containers, items, service_account, text};
+use crate::pod::{Container, INIT, MAIN, at, containers, items, service_account, text};
 use crate::probes::{self, Rewriting};
 use crate::refusal::{Problem, Refusal};
 use crate::{AdmissionError, Operation, Settings, rules};
@@ -60,8 +60,7 @@ pub fn mutate(pod: &Value, request: &Request<'_>, settings: &Settings) -> Result
     if settings.is_exempt(request.namespace, service_account(pod)) {
         return Ok(Outcome::Untouched(Untouched::Exempt));
     }
-    if at(pod, &["spec"]).and_then(Value::as_object).is_none() {
-        let refusal = Refusal::new(Problem::MalformedPod, "spec", "it is missing", "send a pod");
+    if let Some(refusal) = malformed(pod) {
         return Err(AdmissionError { refusals: vec![refusal] });
     }
     let containers = containers(pod);
@@ -174,13 +173,31 @@ impl<'a> Found<'a> {
         if text(self.pod, &["metadata", "annotations", names::INJECTED]) == settings.version {
             return;
         }
-        operations.push(if at(self.pod, &["metadata", "annotations"]).is_some() {
+        operations.push(if at(self.pod, &["metadata"]).is_none() {
+            Operation::add("/metadata", json!({"annotations": {names::INJECTED: settings.version}}))
+        } else if at(self.pod, &["metadata", "annotations"]).is_some() {
             let place = format!("/metadata/annotations/{}", escape(names::INJECTED));
             Operation::add(place, Value::from(settings.version.as_str()))
         } else {
             Operation::add("/metadata/annotations", json!({names::INJECTED: settings.version}))
         });
     }
+}
+
+/// FAIL-CLOSED: what is not of the type that the API server sends would be read as empty.
+fn malformed(pod: &Value) -> Option<Refusal> {
+    let wrong =
+        |path: &[&str], is_right: fn(&Value) -> bool| at(pod, path).is_some_and(|value| !is_right(value));
+    let field = if at(pod, &["spec"]).is_none() || wrong(&["spec"], Value::is_object) {
+        "spec"
+    } else if wrong(&["metadata"], Value::is_object) || wrong(&["metadata", "annotations"], Value::is_object)
+    {
+        "metadata"
+    } else {
+        [INIT, MAIN, "volumes"].into_iter().find(|list| wrong(&["spec", list], Value::is_array))?
+    };
+    let message = "it is missing or of the wrong type";
+    Some(Refusal::new(Problem::MalformedPod, field, message, "send a pod as `kubectl explain pod` has it"))
 }
 
 fn reserved_name(field: &str, name: &str) -> Refusal {
