@@ -2,6 +2,10 @@
 //!
 //! [`Drain`] is the one that says "finish"; each [`Watch`] hears it, and by living says "not finished yet". There is
 //! no endpoint that begins a drain, only signals (security case L1).
+//!
+//! ```text
+//!  signal: tell everyone to go elsewhere, serve on --> last_call: take nothing new --> every watch gone: drained
+//! ```
 
 use std::{future::Future, io, time::Duration};
 
@@ -15,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub struct Drain {
     signal: CancellationToken,
+    last_call: CancellationToken,
     // Every watch holds a receiver, so "closed" means that no watch is left.
     watches: watch::Sender<()>,
 }
@@ -24,6 +29,7 @@ pub struct Drain {
 #[derive(Clone, Debug)]
 pub struct Watch {
     signal: CancellationToken,
+    last_call: CancellationToken,
     _held: watch::Receiver<()>,
 }
 
@@ -53,17 +59,32 @@ impl Drain {
     /// A drain that has not begun.
     #[must_use]
     pub fn new() -> Self {
-        Self { signal: CancellationToken::new(), watches: watch::Sender::new(()) }
+        Self {
+            signal: CancellationToken::new(),
+            last_call: CancellationToken::new(),
+            watches: watch::Sender::new(()),
+        }
     }
 
     /// A new watch, which may be taken to any thread or runtime.
     pub fn watch(&self) -> Watch {
-        Watch { signal: self.signal.clone(), _held: self.watches.subscribe() }
+        Watch {
+            signal: self.signal.clone(),
+            last_call: self.last_call.clone(),
+            _held: self.watches.subscribe(),
+        }
     }
 
-    /// Tells all watches, those to come included, to finish. Calling it again changes nothing.
+    /// Tells all watches, those to come included, to finish. What is new is still served: callers learn late. Calling
+    /// it again changes nothing.
     pub fn signal(&self) {
         self.signal.cancel();
+    }
+
+    /// Signals, if that was not done yet, and tells all watches to take nothing new from now on.
+    pub fn last_call(&self) {
+        self.signal();
+        self.last_call.cancel();
     }
 
     /// How many watches are alive.
@@ -72,10 +93,15 @@ impl Drain {
         self.watches.receiver_count()
     }
 
-    /// Signals, if that was not done yet, and waits until all watches are dropped or `deadline` has passed.
+    /// Waits until all watches are dropped, whether or not the drain has begun; at once if there is none.
+    pub async fn idle(&self) {
+        self.watches.closed().await;
+    }
+
+    /// Makes the last call, if that was not done yet, and waits until all watches are dropped or `deadline` has passed.
     pub async fn drained(&self, deadline: Duration) -> Drained {
-        self.signal();
-        match tokio::time::timeout(deadline, self.watches.closed()).await {
+        self.last_call();
+        match tokio::time::timeout(deadline, self.idle()).await {
             Ok(()) => Drained::Complete,
             Err(_) => Drained::DeadlinePassed { left: self.remaining() },
         }
@@ -91,7 +117,7 @@ impl Default for Drain {
 impl Drop for Drain {
     fn drop(&mut self) {
         // Nobody could say it any more, and a worker that waits for it must not wait for ever.
-        self.signal.cancel();
+        self.last_call();
     }
 }
 
@@ -99,6 +125,11 @@ impl Watch {
     /// Waits until the drain begins; at once if it has begun. Safe to cancel and to call again.
     pub async fn signaled(&self) {
         self.signal.cancelled().await;
+    }
+
+    /// Waits until nothing new is to be taken; at once if that is so. Safe to cancel and to call again.
+    pub async fn last_called(&self) {
+        self.last_call.cancelled().await;
     }
 
     /// True once the drain has begun.
@@ -124,6 +155,18 @@ impl ShutdownSignal {
             Self::Interrupt => "SIGINT",
         }
     }
+}
+
+/// A future that completes at the first SIGUSR1, by which an orchestrator says that the end is near: [`Drain::signal`].
+/// It is caught from the moment of the call. Needs a runtime with IO enabled.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub fn drain_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut asked = signal(SignalKind::user_defined1())?;
+    Ok(async move {
+        asked.recv().await;
+    })
 }
 
 /// A future that completes at the first SIGTERM or SIGINT. Both are caught from the moment of the call, not from the
@@ -199,6 +242,24 @@ mod tests {
         let watch = drain.watch();
         drop(drain);
         watch.signaled().await;
+        watch.last_called().await;
+    }
+
+    #[tokio::test]
+    async fn the_last_call_comes_after_the_signal_or_with_it() {
+        let drain = Drain::new();
+        let watch = drain.watch();
+        drain.signal();
+        watch.signaled().await;
+        let waited = tokio::time::timeout(Duration::from_millis(20), watch.last_called()).await;
+        assert!(waited.is_err(), "what is new is still taken");
+        drain.last_call();
+        watch.last_called().await;
+        let both = Drain::new();
+        let watch = both.watch();
+        both.last_call();
+        watch.signaled().await;
+        watch.last_called().await;
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 //! Control work never runs on a data-plane thread: a slow handshake of the control channel must not delay a call.
 
 mod control;
+mod drain;
 mod dump;
 mod gauges;
 mod listeners;

@@ -8,10 +8,17 @@ use bailiwick_runtime::drain::Watch;
 use http::header::CONNECTION;
 use http::{HeaderValue, Response, StatusCode, Version};
 
-/// Waits until the drain has begun and callers have had the time of the grace to learn of it.
+/// Waits until the drain has begun and callers have had the time of the grace to learn of it, or until nothing new is
+/// taken anyway.
 pub(crate) async fn over(watch: &Watch, grace: Duration) {
-    watch.signaled().await;
-    tokio::time::sleep(grace).await;
+    let learned = async {
+        watch.signaled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        () = learned => {}
+        () = watch.last_called() => {}
+    }
 }
 
 /// During a drain, tells the client of an HTTP/1 connection that this answer is the last on it.
@@ -39,6 +46,9 @@ mod tests {
         let begun = tokio::time::Instant::now();
         over(&watch, Duration::from_secs(1)).await;
         assert!(begun.elapsed() >= Duration::from_secs(1));
+        drain.last_call();
+        over(&watch, Duration::from_secs(1)).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "the last call ends what is idle at once");
         let mut after = Response::new(());
         announce(&watch, &mut after);
         assert_eq!(after.headers()[CONNECTION], "close");

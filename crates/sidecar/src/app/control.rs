@@ -1,25 +1,21 @@
 //! The control thread: certificate, configuration, destinations, admin server, and the end of the process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::bail;
 use bailiwick_agent::{
     ConfigStream, DestinationsTask, Dialer, Renewal, RenewalSettings, ReportsTask, StreamSettings,
 };
 use bailiwick_runtime::admin::Admin;
-use bailiwick_runtime::drain::{Drained, shutdown_signal};
+use bailiwick_runtime::drain::{drain_signal, shutdown_signal};
 use bailiwick_runtime::metrics::Metrics;
 use bailiwick_runtime::ready::Blocker;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::dump;
+use super::{drain, dump};
 use crate::config::Config;
 use crate::shared::Shared;
-
-/// How long the last audit events may take to be written.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// What the control thread works with.
 #[derive(Debug)]
@@ -40,6 +36,7 @@ impl Control {
     /// When the admin server cannot start, or the data plane ended unasked.
     pub(super) async fn run(self, config: &Config, starting: Blocker) -> anyhow::Result<()> {
         let shutdown = shutdown_signal()?;
+        let announced = drain_signal()?;
         let shared = Arc::clone(&self.shared);
         let dumped = Arc::clone(&shared);
         let admin = Admin::new(shared.readiness.clone(), self.registry.clone())
@@ -55,11 +52,11 @@ impl Control {
         tokio::spawn(admin.serve(std::future::pending()));
         let stop = self.stop.clone();
         self.spawn_agents(config);
-        tokio::select! {
-            signal = shutdown => tracing::info!(signal = signal.name(), "draining"),
+        let _draining = tokio::select! {
+            draining = drain::asked(&shared, announced, shutdown) => draining,
             () = stop.cancelled() => bail!("a data-plane thread ended unasked"),
-        }
-        drain(&shared, config).await
+        };
+        drain::finish(&shared, config).await
     }
 
     fn spawn_agents(self, config: &Config) {
@@ -115,24 +112,4 @@ async fn reached(mut state: watch::Receiver<u64>, condition: impl FnMut(&u64) ->
     if state.wait_for(condition).await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// Ends without cutting what is in flight: unready at once, listeners close after their grace, connections after
-/// their last answer, and all of it by the deadline or a second signal.
-async fn drain(shared: &Shared, config: &Config) -> anyhow::Result<()> {
-    let _draining = shared.readiness.block("draining");
-    let again = shutdown_signal()?;
-    tokio::select! {
-        drained = shared.drain.drained(config.drain.deadline) => match drained {
-            Drained::Complete => tracing::info!("drained"),
-            Drained::DeadlinePassed { left } => {
-                tracing::warn!(left, "the drain's deadline has passed; what is left is cut");
-            }
-        },
-        signal = again => tracing::warn!(signal = signal.name(), "asked again: what is left is cut"),
-    }
-    if !shared.audit.flush(LAST_EVENTS) {
-        tracing::error!("the last audit events could not be written in time");
-    }
-    Ok(())
 }

@@ -37,11 +37,11 @@ pub(super) fn start(
     let mut threads = Vec::new();
     for (index, listeners) in listeners.into_threads().into_iter().enumerate() {
         let runtime = runtime(&config.runtime)?;
-        let (worker, stop, grace) = (Worker::new(Arc::clone(shared)), stop.clone(), config.drain.grace);
+        let (worker, stop) = (Worker::new(Arc::clone(shared)), stop.clone());
         let thread = Builder::new().name(format!("data-plane-{index}")).spawn(move || {
             let _ended = stop.clone().drop_guard();
             // What still runs when the drain is over ends with the runtime.
-            runtime.block_on(serve(worker, listeners, stop, grace))
+            runtime.block_on(serve(worker, listeners, stop))
         })?;
         threads.push(thread);
     }
@@ -74,51 +74,50 @@ fn runtime(config: &RuntimeConfig) -> io::Result<Runtime> {
 }
 
 /// What one runtime does until it is stopped. Each part is a task, so that a multi-thread runtime can spread them.
-async fn serve(
-    worker: Arc<Worker>,
-    listeners: ThreadListeners,
-    stop: CancellationToken,
-    grace: Duration,
-) -> io::Result<()> {
+async fn serve(worker: Arc<Worker>, listeners: ThreadListeners, stop: CancellationToken) -> io::Result<()> {
     tokio::spawn(enforcer::run(Arc::clone(&worker)));
     tokio::spawn(sweep(Arc::clone(&worker)));
     for (port, listener) in listeners.inbound {
         let serving = inbound::run(Arc::clone(&worker), TcpListener::from_std(listener)?, port);
-        tokio::spawn(open(Arc::clone(&worker.shared), grace, serving));
+        tokio::spawn(open(Arc::clone(&worker.shared), serving));
     }
     for (service, listener) in listeners.outbound {
         let serving = outbound::run(Arc::clone(&worker), TcpListener::from_std(listener)?, service);
-        tokio::spawn(open(Arc::clone(&worker.shared), grace, serving));
+        tokio::spawn(open(Arc::clone(&worker.shared), serving));
     }
     for listener in listeners.captured_inbound {
-        tokio::spawn(inbound::run_captured(Arc::clone(&worker), TcpListener::from_std(listener)?));
+        let serving = inbound::run_captured(Arc::clone(&worker), TcpListener::from_std(listener)?);
+        tokio::spawn(until_last_call(Arc::clone(&worker.shared), serving));
     }
     for listener in listeners.captured_outbound {
-        tokio::spawn(outbound::run_captured(Arc::clone(&worker), TcpListener::from_std(listener)?));
+        let serving = outbound::run_captured(Arc::clone(&worker), TcpListener::from_std(listener)?);
+        tokio::spawn(until_last_call(Arc::clone(&worker.shared), serving));
     }
     stop.cancelled().await;
     Ok(())
 }
 
-/// Accepts from the moment when there is something to decide with, until a short while after the drain began.
+/// Accepts from the moment when there is something to decide with, until the drain's last call.
 ///
 /// FAIL-CLOSED: connections that come before certificate, bundle and snapshot wait in the kernel's queue; no byte of
 /// them is read (security case I1).
-async fn open(shared: Arc<Shared>, grace: Duration, serving: impl Future<Output = ()>) {
-    let drain = shared.drain.watch();
+async fn open(shared: Arc<Shared>, serving: impl Future<Output = ()>) {
+    let watch = shared.drain.watch();
     tokio::select! {
         biased;
-        () = drain.signaled() => return,
+        () = watch.signaled() => return,
         () = shared.readiness.ready() => {}
     }
-    let closing = async {
-        drain.signaled().await;
-        // Callers learn late that this sidecar goes away.
-        tokio::time::sleep(grace).await;
-    };
+    drop(watch);
+    until_last_call(shared, serving).await;
+}
+
+/// Accepts until the drain's last call. What was accepted is served on.
+async fn until_last_call(shared: Arc<Shared>, serving: impl Future<Output = ()>) {
+    let watch = shared.drain.watch();
     tokio::select! {
         biased;
-        () = closing => {}
+        () = watch.last_called() => {}
         () = serving => {}
     }
 }
@@ -128,5 +127,46 @@ async fn sweep(worker: Arc<Worker>) {
         tokio::time::sleep(SWEEP).await;
         let generation = worker.shared.credentials.current().map_or(0, |current| current.generation());
         worker.outbound.sweep(generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bailiwick_runtime::drain::Drained;
+    use bailiwick_testkit::TestAuthority;
+    use tokio::net::TcpStream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::shared::for_test;
+
+    #[tokio::test]
+    async fn after_the_announcement_connections_are_still_taken_and_after_the_last_call_none() {
+        let authority = TestAuthority::new("cluster.local");
+        let shared = for_test::shared(&authority, "spiffe://cluster.local/ns/shop/sa/web", Limits::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (served, mut calls) = mpsc::channel(8);
+        let accepting = async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                served.send(stream).await.unwrap();
+            }
+        };
+        tokio::spawn(until_last_call(Arc::clone(&shared), accepting));
+        shared.drain.signal();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let _late = TcpStream::connect(address).await.unwrap();
+        let in_flight = calls.recv().await.unwrap();
+        let watch = shared.drain.watch();
+        let drained = shared.drain.drained(Duration::from_secs(5));
+        let last = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(TcpStream::connect(address).await.is_err(), "nothing new after the last call");
+            drop((in_flight, watch));
+        };
+        assert_eq!(tokio::join!(drained, last).0, Drained::Complete);
     }
 }
