@@ -90,6 +90,7 @@ fn world(policies: usize, targeted: bool) -> Done<World> {
             ]),
             service_account: format!("app-{number}").parse()?,
             ports: vec![ContainerPort { name: Some("http".to_owned()), port: Port::try_from(8080_u16)? }],
+            opaque_ports: Default::default(),
             location: SourceLocation::nowhere("bench"),
         };
         world.workloads.insert(key, workload);

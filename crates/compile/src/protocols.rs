@@ -106,6 +106,11 @@ pub(crate) fn settle(facts: &Facts<'_>) -> Protocols {
             protocols.warnings.push(workload_warning(codes::PROTOCOLS_DISAGREE, workload, message, help));
         }
     }
+    for (index, (_, workload)) in facts.workloads.iter().enumerate() {
+        for port in &workload.opaque_ports {
+            protocols.by_workload.entry(index).or_default().insert(*port, PortProtocol::Tcp);
+        }
+    }
     protocols
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn add_workload(world: &mut World, name: &str, ports: &[(Option<&str>
         labels: labels(&[("app", key.name.as_str())]),
         service_account: key.name.as_str().parse().unwrap(),
         ports: ports.iter().map(port).collect(),
+        opaque_ports: Default::default(),
         location: place(name),
     };
     world.workloads.insert(key, workload);

@@ -1,6 +1,6 @@
 //! What the compiler reads: the decoded objects and the facts of the cluster (or folder) around them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bailiwick_identity::{Namespace, Port, ServiceAccount};
@@ -141,6 +141,9 @@ pub struct Workload {
     pub service_account: ServiceAccount,
     /// The declared TCP container ports, in the order of the manifest.
     pub ports: Vec<ContainerPort>,
+    /// Ports, declared or not, whose bytes are not read (annotation `bailiwick.dev/opaque-ports`): TCP whatever else
+    /// is said of them.
+    pub opaque_ports: BTreeSet<Port>,
     /// Where it was read.
     pub location: SourceLocation,
 }

@@ -61,7 +61,8 @@ impl Assembly {
     fn fact(&mut self, fact: &Fact) {
         match fact {
             Fact::Namespace { name, labels, location } => self.namespace(name, labels, location),
-            Fact::Workload { key, workload } => {
+            Fact::Workload { key, workload, remarks } => {
+                self.out.diagnostics.extend(remarks.iter().cloned());
                 self.mentioned.insert(key.namespace.clone());
                 self.workloads.entry(key.clone()).or_default().push(workload.clone());
             }

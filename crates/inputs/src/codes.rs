@@ -122,6 +122,8 @@ codes! {
         "A folder has no current namespace. Say `metadata.namespace`.";
     DUPLICATE_MANIFEST = 82, "a manifest occurs twice",
         "Two workloads of one namespace share a name, or two documents define one Service or Namespace differently. Which of them counts would depend on the order of reading, so neither does.";
+    OPAQUE_PORTS = 83, "an annotation of ports that cannot be understood",
+        "`bailiwick.dev/opaque-ports` lists ports and ranges, separated by commas, of at most 4,096 ports: `3306, 6379-6381`. What cannot be understood is left out, so those ports are read as if they were not listed.";
 }
 
 #[cfg(test)]

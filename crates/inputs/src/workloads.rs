@@ -3,6 +3,7 @@
 //! Lenient about what is not read (any GitOps folder works as it is), strict about what is: a value that the API server
 //! would refuse is an error, since policies select by these facts. `null` is an omitted field, as in the API server.
 
+mod opaque;
 mod pod;
 mod service;
 
@@ -28,8 +29,8 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub(crate) enum Fact {
     /// A namespace and its labels.
     Namespace { name: Namespace, labels: BTreeMap<String, String>, location: SourceLocation },
-    /// A workload.
-    Workload { key: WorkloadKey, workload: Workload },
+    /// A workload, and what is to be said of it.
+    Workload { key: WorkloadKey, workload: Workload, remarks: Vec<Diagnostic> },
     /// A service.
     Service { key: (Namespace, String), service: Service },
     /// A service account, of which only the namespace matters.
@@ -99,8 +100,8 @@ fn fact(reader: &mut Reader, root: &At<'_>, kind: ManifestKind) -> Option<Fact> 
     let (name, span) = name(reader, &metadata)?;
     let namespace = namespace(reader, &metadata)?;
     let name: WorkloadName = name.parse().ok()?;
-    let workload = pod::read(reader, root, workload_kind, location(reader, span))?;
-    Some(Fact::Workload { key: WorkloadKey { namespace, name }, workload })
+    let (workload, remarks) = pod::read(reader, root, workload_kind, location(reader, span))?;
+    Some(Fact::Workload { key: WorkloadKey { namespace, name }, workload, remarks })
 }
 
 fn location(reader: &Reader, span: Option<Span>) -> SourceLocation {

@@ -11,7 +11,9 @@
 mod app;
 mod authority;
 mod bundles;
+mod catch_up;
 mod context;
+mod epoch;
 mod events;
 mod facts;
 mod identity;
@@ -22,6 +24,9 @@ mod source;
 mod stores;
 mod watch;
 mod webhook;
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use app::start;
 pub(crate) use identity::Reviewer;

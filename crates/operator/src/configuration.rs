@@ -23,7 +23,7 @@ use crate::metrics::OperatorMetrics;
 use crate::publish::Publisher;
 use crate::serve::{Caller, proven};
 use crate::status::{ConnectRefusal, SidecarFacts, SidecarKey, StatusBoard};
-use session::Session;
+use session::{Ahead, Session};
 
 /// How long a sidecar may take to say who it is.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -96,6 +96,8 @@ impl Configuration for ConfigurationService {
             identity: admitted.identity,
             number,
             published,
+            ahead: Ahead::of(hello.held.as_ref(), &self.publisher),
+            publisher: Arc::clone(&self.publisher),
             bundle: self.publisher.bundle(),
             believed: admitted.bundle,
             offered: None,

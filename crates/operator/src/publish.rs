@@ -71,6 +71,8 @@ pub(crate) struct Publisher {
     destinations: watch::Sender<Arc<DestinationTable>>,
     bundle: watch::Sender<Arc<[u8]>>,
     channels: Mutex<HashMap<WorkloadKey, watch::Sender<Arc<Published>>>>,
+    /// The highest marks of our epoch that a sidecar came with and that are above ours.
+    wanted: watch::Sender<BTreeMap<String, u64>>,
 }
 
 impl Publisher {
@@ -81,6 +83,7 @@ impl Publisher {
             destinations: watch::Sender::default(),
             bundle: watch::Sender::new(bundle),
             channels: Mutex::default(),
+            wanted: watch::Sender::default(),
         }
     }
 
@@ -109,6 +112,44 @@ impl Publisher {
     /// What is published now.
     pub(crate) fn current(&self) -> Arc<Publication> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// What is published, now and whenever it changes.
+    pub(crate) fn publications(&self) -> watch::Receiver<Arc<Publication>> {
+        self.current.subscribe()
+    }
+
+    /// A sidecar has seen more than this operator. Returns whether somebody will see to it.
+    pub(crate) fn want(&self, marks: &BTreeMap<String, u64>) -> bool {
+        let ours = self.current();
+        let known = |(source, _): &(&String, &u64)| ours.position.marks.contains_key(*source);
+        self.wanted.send_if_modified(|wanted| {
+            let mut changed = false;
+            for (source, mark) in marks.iter().filter(known) {
+                let known = wanted.entry(source.clone()).or_default();
+                changed |= *known < *mark;
+                *known = (*known).max(*mark);
+            }
+            changed
+        });
+        self.wanted.receiver_count() > 0
+    }
+
+    /// The marks that sidecars came with.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn wanted(&self) -> watch::Receiver<BTreeMap<String, u64>> {
+        self.wanted.subscribe()
+    }
+
+    /// Nothing can be later than this mark now: whoever claims to have seen more has not, and is not waited for.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn nothing_beyond(&self, source: &str, mark: u64) {
+        self.wanted.send_if_modified(|wanted| {
+            if let Some(known) = wanted.get_mut(source) {
+                *known = (*known).min(mark);
+            }
+            false
+        });
     }
 
     /// What a workload is to enforce, now and whenever it changes; `None` if there is no such workload.

@@ -86,3 +86,15 @@ fn routes_lead_to_workloads_with_port_protocol_and_identity() {
     assert_eq!(backend.protocol, PortProtocol::Http);
     assert_eq!(backend.identity.as_str(), "spiffe://cluster.local/ns/shop/sa/orders");
 }
+
+#[test]
+fn an_opaque_port_is_tcp_whatever_is_said_of_it_and_declared_or_not() {
+    let mut world = world();
+    add_workload(&mut world, "shop/orders", &[(Some("http"), 8080), (Some("grpc"), 9090)]);
+    add_service(&mut world, "shop/orders", Some("orders"), vec![service(Some("http"), Some("http"))]);
+    let workload = world.workloads.get_mut(&workload_key("shop/orders")).unwrap();
+    workload.opaque_ports = [port(8080), port(3306)].into();
+    let found = compile(&world).workloads[&workload_key("shop/orders")].protocols.clone();
+    let expected = [(3306, PortProtocol::Tcp), (8080, PortProtocol::Tcp), (9090, PortProtocol::Http)];
+    assert_eq!(found, expected.map(|(number, protocol)| (port(number), protocol)).into());
+}

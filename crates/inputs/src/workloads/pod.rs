@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_compile::{ContainerPort, SourceLocation, Workload, WorkloadKind};
+use bailiwick_compile::{ContainerPort, Diagnostic, SourceLocation, Workload, WorkloadKind};
 use bailiwick_identity::ServiceAccount;
 
-use super::{is_tcp, items, labels, optional_text, present};
+use super::{is_tcp, items, labels, opaque, optional_text, present};
 use crate::codes;
 use crate::decode::{At, Reader, port};
 
@@ -15,7 +15,7 @@ pub(super) fn read(
     root: &At<'_>,
     kind: WorkloadKind,
     location: SourceLocation,
-) -> Option<Workload> {
+) -> Option<(Workload, Vec<Diagnostic>)> {
     let path: &[&str] = match kind {
         WorkloadKind::Pod => &[],
         WorkloadKind::CronJob => &["spec", "jobTemplate", "spec", "template"],
@@ -28,14 +28,17 @@ pub(super) fn read(
     for step in path {
         template = required(reader, &template, step)?;
     }
-    let labels = match present(&template, "metadata") {
-        Some(metadata) => labels(reader, &metadata)?,
+    let metadata = present(&template, "metadata");
+    let labels = match &metadata {
+        Some(metadata) => labels(reader, metadata)?,
         None => std::collections::BTreeMap::new(),
     };
+    let (opaque_ports, remarks) = opaque::read(reader, metadata.as_ref());
     let spec = required(reader, &template, "spec")?;
     let service_account = service_account(reader, &spec);
     let ports = ports(reader, &spec);
-    Some(Workload { kind, labels, service_account: service_account?, ports: ports?, location })
+    let service_account = service_account?;
+    Some((Workload { kind, labels, service_account, ports: ports?, opaque_ports, location }, remarks))
 }
 
 fn required<'a>(reader: &mut Reader, object: &At<'a>, name: &str) -> Option<At<'a>> {

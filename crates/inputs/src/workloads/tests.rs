@@ -14,7 +14,7 @@ fn fact(text: &str) -> Fact {
 }
 
 fn workload(text: &str) -> (WorkloadKey, Workload) {
-    let Fact::Workload { key, workload } = fact(text) else { panic!() };
+    let Fact::Workload { key, workload, .. } = fact(text) else { panic!() };
     (key, workload)
 }
 
@@ -112,5 +112,25 @@ fn a_broken_service_or_namespace_denies() {
         let found = contents(text);
         assert!(found.facts.is_empty());
         assert_eq!(found.unreadable.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn opaque_ports_are_read_from_the_pod_s_own_metadata() {
+    let of = |annotation: &str| {
+        let text = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a, namespace: b}}\nspec:\n  template:\n    metadata: {{annotations: {{bailiwick.dev/opaque-ports: {annotation:?}}}}}\n    spec: {{containers: []}}\n"
+        );
+        let found = contents(&text);
+        let Some(Fact::Workload { workload, remarks, .. }) = found.facts.first() else { panic!("{text}") };
+        (workload.opaque_ports.iter().map(|port| port.number()).collect::<Vec<_>>(), remarks.len())
+    };
+    assert_eq!(of("3306"), (vec![3306], 0));
+    assert_eq!(of(" 6379-6381 ,3306,"), (vec![3306, 6379, 6380, 6381], 0));
+    assert_eq!(of(""), (vec![], 0));
+    for (wrong, ports) in
+        [("http", vec![]), ("0", vec![]), ("9-8", vec![]), ("1-65535", vec![]), ("x,5", vec![5])]
+    {
+        assert_eq!(of(wrong), (ports, 1), "{wrong}: told, and the workload stays");
     }
 }

@@ -11,6 +11,7 @@ use bailiwick_runtime::admin::Admin;
 use bailiwick_runtime::drain::Drain;
 use bailiwick_runtime::metrics::Metrics;
 use bailiwick_runtime::ready::{Blocker, Readiness};
+use bailiwick_wire::Digest;
 use kube::Client;
 
 use super::bundles::Leads;
@@ -22,7 +23,7 @@ use super::injection::Injection;
 use super::marks::ClusterMarks;
 use super::source::ClusterSource;
 use super::stores::{Store, Stores};
-use super::{authority, bundles, watch, webhook};
+use super::{authority, bundles, catch_up, epoch, watch, webhook};
 use crate::app::{Running, serve_admin};
 use crate::config::{ClusterSettings, Config};
 use crate::control::{Control, Places, Worker};
@@ -60,6 +61,7 @@ pub(crate) async fn start(config: &Config, settings: &ClusterSettings) -> anyhow
     let reviewer = Prover::Cluster(Arc::new(reviewer));
     let directory = Directory::Folder(Arc::clone(&control.outlets.publisher));
     control.serve(bound.identity, bound.configuration, (reviewer, directory), &drain);
+    tokio::spawn(catch_up::run(context, Arc::clone(&control.outlets.publisher)));
     starting.done();
     let Places { identity, configuration, admin: address } = places;
     tracing::info!(%identity, %configuration, admin = %address, "serving");
@@ -151,7 +153,8 @@ async fn synced(context: &ClusterContext) {
 /// Publishes for the first time, and starts the thread that does it again whenever something changes.
 async fn compile(context: &ClusterContext, control: &Control) -> anyhow::Result<Worker> {
     let outlets = control.outlets.clone();
-    let marks = Marks::Cluster(ClusterMarks::new(1));
+    let root = Digest::of(control.authority.root_der()).to_string();
+    let marks = Marks::Cluster(ClusterMarks::new(epoch::settle(context, &root).await?));
     let domain = control.authority.trust_domain().clone();
     let mut source = ClusterSource {
         stores: Arc::clone(&context.stores),

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::stores::{Name, Stores};
+use super::stores::{Name, Reach as _, Stores};
 use crate::pipeline::{Input, Outlets, Pipeline};
 use crate::rate::IssueLimits;
 use crate::tell::Teller;

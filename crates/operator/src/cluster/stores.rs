@@ -88,6 +88,52 @@ impl Changed {
     }
 }
 
+/// How far a store of any kind reaches.
+pub(crate) trait Reach: Send + Sync {
+    /// Which kind this is.
+    fn resource(&self) -> Resource;
+    /// The revision that is reached.
+    fn mark(&self) -> u64;
+    /// True once everything was listed.
+    fn is_synced(&self) -> bool;
+    /// What keeps the store from following the API server now.
+    fn problem(&self) -> Option<String>;
+    /// Takes up the revision of a list, if the store holds exactly what was listed: name, uid and version of each.
+    fn prove(&self, listed: &BTreeMap<Name, (String, String)>, revision: u64) -> bool;
+}
+
+impl<T: Keep> Reach for Store<T> {
+    fn resource(&self) -> Resource {
+        self.resource
+    }
+
+    fn mark(&self) -> u64 {
+        self.read().mark
+    }
+
+    fn is_synced(&self) -> bool {
+        self.read().synced
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.read().problem.clone()
+    }
+
+    fn prove(&self, listed: &BTreeMap<Name, (String, String)>, revision: u64) -> bool {
+        let mut held = self.write();
+        let is_listed = |(name, item): (&Name, &Arc<Item<T>>)| {
+            listed
+                .get(name)
+                .is_some_and(|(uid, version)| *uid == item.uid && *version == item.resource_version)
+        };
+        let same = held.items.len() == listed.len() && held.items.iter().all(is_listed);
+        if same {
+            held.mark = held.mark.max(revision);
+        }
+        same
+    }
+}
+
 impl<T: Keep> Store<T> {
     fn new(resource: Resource, changed: &Changed) -> Self {
         let held = Held { items: BTreeMap::new(), mark: 0, synced: false, problem: None };
@@ -108,26 +154,6 @@ impl<T: Keep> Store<T> {
     pub(crate) fn snapshot(&self) -> (u64, Vec<(Name, Arc<Item<T>>)>) {
         let held = self.read();
         (held.mark, held.items.iter().map(|(name, item)| (name.clone(), Arc::clone(item))).collect())
-    }
-
-    /// Which kind this is.
-    pub(crate) const fn resource(&self) -> Resource {
-        self.resource
-    }
-
-    /// The revision that is reached.
-    pub(crate) fn mark(&self) -> u64 {
-        self.read().mark
-    }
-
-    /// True once everything was listed.
-    pub(crate) fn is_synced(&self) -> bool {
-        self.read().synced
-    }
-
-    /// What keeps the store from following the API server now.
-    pub(crate) fn problem(&self) -> Option<String> {
-        self.read().problem.clone()
     }
 
     /// An object is there in this version.
@@ -291,33 +317,34 @@ impl Stores {
         self.changed.subscribe()
     }
 
+    /// Every store.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Reach>> {
+        let mut all: Vec<Arc<dyn Reach>> = Vec::new();
+        for store in self.objects.values() {
+            all.push(Arc::clone(store) as Arc<dyn Reach>);
+        }
+        all.push(Arc::clone(&self.pods) as Arc<dyn Reach>);
+        all.push(Arc::clone(&self.namespaces) as Arc<dyn Reach>);
+        all.push(Arc::clone(&self.services) as Arc<dyn Reach>);
+        all.push(Arc::clone(&self.slices) as Arc<dyn Reach>);
+        all.push(Arc::clone(&self.nodes) as Arc<dyn Reach>);
+        all
+    }
+
     /// What keeps a store from following the API server; empty while all do.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let others = [
-            self.pods.problem(),
-            self.namespaces.problem(),
-            self.services.problem(),
-            self.slices.problem(),
-            self.nodes.problem(),
-        ];
-        self.objects
-            .values()
-            .filter_map(|store| store.problem())
-            .chain(others.into_iter().flatten())
-            .collect()
+        self.all().iter().filter_map(|store| store.problem()).collect()
     }
 
     /// The kinds that are not listed yet.
     pub(crate) fn unsynced(&self) -> Vec<&'static str> {
-        let others = [
-            (self.pods.is_synced(), self.pods.resource),
-            (self.namespaces.is_synced(), self.namespaces.resource),
-            (self.services.is_synced(), self.services.resource),
-            (self.slices.is_synced(), self.slices.resource),
-            (self.nodes.is_synced(), self.nodes.resource),
-        ];
-        let own = self.objects.values().map(|store| (store.is_synced(), store.resource));
-        own.chain(others).filter(|(synced, _)| !synced).map(|(_, resource)| resource.plural).collect()
+        let missing = self.all().into_iter().filter(|store| !store.is_synced());
+        missing.map(|store| store.resource().plural).collect()
+    }
+
+    /// Has everything looked at again, also where no object changed.
+    pub(crate) fn touch(&self) {
+        self.changed.tell();
     }
 
     /// True if the namespace is labelled `bailiwick.dev/inject: enabled`.

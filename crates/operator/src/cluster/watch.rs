@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::facts::Keep;
-use super::stores::{Resource, Store};
+use super::stores::{Reach as _, Resource, Store};
 
 /// How long the API server may take to begin an answer.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bailiwick_identity::SpiffeId;
 use bailiwick_policy::SnapshotId;
 use bailiwick_runtime::drain;
-use bailiwick_wire::Digest;
 use bailiwick_wire::proto::client_message::Kind as FromSidecar;
 use bailiwick_wire::proto::server_message::Kind as ToSidecar;
-use bailiwick_wire::proto::{Ack, Chunk, ClientMessage, ServerMessage, Want};
+use bailiwick_wire::proto::{Ack, Chunk, ClientMessage, Held, ServerMessage, Want};
+use bailiwick_wire::{Digest, Position};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::gone;
 use crate::metrics::OperatorMetrics;
-use crate::publish::Published;
+use crate::publish::{Publication, Published, Publisher};
 use crate::serve::Caller;
 use crate::status::{SidecarKey, StatusBoard};
 
@@ -34,6 +34,9 @@ pub(super) struct Session {
     pub(super) identity: SpiffeId,
     pub(super) number: u64,
     pub(super) published: watch::Receiver<Arc<Published>>,
+    pub(super) publisher: Arc<Publisher>,
+    /// What the sidecar came with, while it is later than what this operator has published.
+    pub(super) ahead: Option<Ahead>,
     pub(super) bundle: watch::Receiver<Arc<[u8]>>,
     /// The bundle that the sidecar says it believes.
     pub(super) believed: Option<Digest>,
@@ -42,6 +45,42 @@ pub(super) struct Session {
     pub(super) outbound: mpsc::Sender<Result<ServerMessage, Status>>,
     pub(super) status: Arc<StatusBoard>,
     pub(super) metrics: OperatorMetrics,
+}
+
+/// A sidecar that has seen more of the world than this operator.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    position: Position,
+    snapshot: Vec<u8>,
+    publications: watch::Receiver<Arc<Publication>>,
+}
+
+impl Ahead {
+    /// `None` if the sidecar holds nothing that is later.
+    pub(super) fn of(held: Option<&Held>, publisher: &Publisher) -> Option<Self> {
+        let held = held?;
+        let position = Position::from(held);
+        let mut publications = publisher.publications();
+        let ours = Arc::clone(&publications.borrow_and_update());
+        let ahead = position.epoch == ours.position.epoch && ours.position.is_older_than(&position);
+        // Where nobody can catch up, the sidecar is to say why it refuses.
+        (ahead && publisher.want(&position.marks)).then(|| Self {
+            position,
+            snapshot: held.snapshot_id.clone(),
+            publications,
+        })
+    }
+}
+
+/// Wakes at each publication, for as long as the sidecar is ahead.
+async fn published_more(ahead: &mut Option<Ahead>) {
+    let ended = match ahead {
+        Some(ahead) => ahead.publications.changed().await.is_err(),
+        None => true,
+    };
+    if ended {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Session {
@@ -86,6 +125,7 @@ impl Session {
                     Ok(()) => self.offer().await,
                     Err(_) => Err(gone(&self.key.workload)),
                 },
+                () = published_more(&mut self.ahead) => self.caught_up().await,
                 changed = self.bundle.changed() => match changed {
                     Ok(()) => self.send_bundle().await,
                     Err(_) => Err(Status::unavailable("the operator is stopping")),
@@ -115,7 +155,13 @@ impl Session {
     }
 
     async fn offer(&mut self) -> Result<(), Status> {
-        let published = Arc::clone(&self.published.borrow_and_update());
+        self.published.mark_unchanged();
+        // INVARIANT: content and position are of one publication: newer marks on older content would let a lagging
+        // operator give back what was revoked.
+        let publication = self.publisher.current();
+        let Some(published) = publication.workloads.get(&self.key.workload) else {
+            return Err(gone(&self.key.workload));
+        };
         // FAIL-CLOSED: a workload that changed its service account is no longer this caller's.
         if published.identity != self.identity {
             return Err(Status::permission_denied(format!(
@@ -123,9 +169,25 @@ impl Session {
                 self.key.workload, published.identity
             )));
         }
-        let header = published.encoded.header(&published.position);
-        self.offered = Some(published);
+        if let Some(ahead) = &self.ahead {
+            if !publication.position.is_older_than(&ahead.position) {
+                self.ahead = None;
+            } else if ahead.snapshot != published.encoded.id().0 {
+                // It would be refused, since it may be what was revoked since. It waits until that is known.
+                return Ok(());
+            }
+        }
+        let Position { epoch, marks, .. } = publication.position.clone();
+        let position = Position { epoch, marks, version: published.position.version };
+        let header = published.encoded.header(&position);
+        self.offered = Some(Arc::clone(published));
         self.send(ToSidecar::SnapshotHeader(header)).await
+    }
+
+    /// Something was published while the sidecar was ahead.
+    async fn caught_up(&mut self) -> Result<(), Status> {
+        let reached = |ahead: &Ahead| !self.publisher.current().position.is_older_than(&ahead.position);
+        if self.ahead.as_ref().is_some_and(reached) { self.offer().await } else { Ok(()) }
     }
 
     async fn send_bundle(&mut self) -> Result<(), Status> {

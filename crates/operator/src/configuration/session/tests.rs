@@ -4,7 +4,7 @@ use crate::testing::{identity, metrics, publication, workload};
 
 #[tokio::test(start_paused = true)]
 async fn a_sidecar_that_does_not_read_is_dropped_after_ten_seconds_and_holds_one_snapshot() {
-    let publisher = Publisher::new("cluster.local".parse().unwrap(), Arc::from([]));
+    let publisher = Arc::new(Publisher::new("cluster.local".parse().unwrap(), Arc::from([])));
     publisher.publish(publication(&[("shop/web", 1)]));
     let metrics = metrics();
     let (outbound, _unread) = mpsc::channel(2);
@@ -13,6 +13,8 @@ async fn a_sidecar_that_does_not_read_is_dropped_after_ten_seconds_and_holds_one
         identity: identity("shop/web"),
         number: 1,
         published: publisher.subscribe(&workload("shop/web")).unwrap(),
+        publisher: Arc::clone(&publisher),
+        ahead: None,
         bundle: publisher.bundle(),
         believed: None,
         offered: None,
@@ -33,7 +35,7 @@ async fn a_sidecar_that_does_not_read_is_dropped_after_ten_seconds_and_holds_one
 
 #[tokio::test]
 async fn a_workload_that_changes_its_service_account_is_taken_from_the_old_one() {
-    let publisher = Publisher::new("cluster.local".parse().unwrap(), Arc::from([]));
+    let publisher = Arc::new(Publisher::new("cluster.local".parse().unwrap(), Arc::from([])));
     publisher.publish(publication(&[("shop/web", 1)]));
     let (outbound, _read) = mpsc::channel(2);
     let mut session = Session {
@@ -41,6 +43,8 @@ async fn a_workload_that_changes_its_service_account_is_taken_from_the_old_one()
         identity: identity("shop/old"),
         number: 1,
         published: publisher.subscribe(&workload("shop/web")).unwrap(),
+        publisher: Arc::clone(&publisher),
+        ahead: None,
         bundle: publisher.bundle(),
         believed: None,
         offered: None,
@@ -54,7 +58,7 @@ async fn a_workload_that_changes_its_service_account_is_taken_from_the_old_one()
 
 #[tokio::test]
 async fn an_acknowledgement_of_another_snapshot_than_the_offered_one_is_ignored() {
-    let publisher = Publisher::new("cluster.local".parse().unwrap(), Arc::from([]));
+    let publisher = Arc::new(Publisher::new("cluster.local".parse().unwrap(), Arc::from([])));
     publisher.publish(publication(&[("shop/web", 1)]));
     let metrics = metrics();
     let (outbound, _read) = mpsc::channel(2);
@@ -73,6 +77,8 @@ async fn an_acknowledgement_of_another_snapshot_than_the_offered_one_is_ignored(
         identity: identity("shop/web"),
         number: 1,
         published: publisher.subscribe(&workload("shop/web")).unwrap(),
+        publisher: Arc::clone(&publisher),
+        ahead: None,
         bundle: publisher.bundle(),
         believed: None,
         offered: None,
