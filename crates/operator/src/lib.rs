@@ -24,6 +24,7 @@ mod config;
 mod configuration;
 mod control;
 mod destinations;
+mod entry;
 mod files;
 mod folder;
 mod identity;
@@ -40,9 +41,12 @@ mod state;
 mod status;
 mod tell;
 mod tokens;
+#[cfg(feature = "cluster")]
+mod uninstall;
 
 pub use app::run;
 pub use config::{Config, Flags};
+pub use entry::entry;
 
 #[cfg(test)]
 mod testing;

@@ -99,7 +99,7 @@ spec:
       containers:
       - name: server
         image: {image}
-        args: [--name, {name}, --http, '[::]:8080', --tcp, '[::]:9000']
+        args: [--name, {name}, --http, '[::]:8080', --tcp, '[::]:9000', --grace, '3']
         ports: [{{containerPort: 8080, name: http}}, {{containerPort: 9000, name: tcp-greeting}}]
         readinessProbe: {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1}}
         resources: {{requests: {{cpu: 5m, memory: 8Mi}}}}
