@@ -16,6 +16,7 @@
 mod answer;
 mod client;
 mod command;
+mod faults;
 mod load;
 mod manifests;
 mod scene;
@@ -24,6 +25,7 @@ mod wait;
 pub use answer::Answer;
 pub use client::Client;
 pub use command::{Run, apply_text, bailiwick, helm, kubectl, kubectl_text, shell};
+pub use faults::{Fault, FaultProxy};
 pub use load::{Load, Tally};
 pub use manifests::{Server, client_manifest};
 pub use scene::{Audit, Scene, pods_of};
