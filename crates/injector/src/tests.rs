@@ -17,25 +17,7 @@ use serde_json::{Value, json};
 const NAMESPACE: &str = "escape";
 
 fn data() -> BTreeMap<String, String> {
-    let arguments = "pod\n--operator\nbailiwick-operator.bailiwick-system.svc\n--operator-id\n\
-                     spiffe://cluster.local/ns/bailiwick-system/sa/bailiwick-operator";
-    [
-        ("version", "0.1.0"),
-        ("image", "localhost/bailiwick-sidecar:0.1.0"),
-        ("allowedImages", "localhost/bailiwick-sidecar:0.1.0"),
-        ("imagePullPolicy", "IfNotPresent"),
-        ("user", "42137"),
-        ("sidecarArguments", arguments),
-        ("bundle", "ConfigMap"),
-        ("cpuRequest", "10m"),
-        ("memoryRequest", "32Mi"),
-        ("memoryLimit", "256Mi"),
-        ("skipPortsNamespaces", "legacy"),
-        ("exempt", "escape/exempt\nother/default"),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect()
+    serde_json::from_value(yaml(&read("settings.yaml"))["data"].clone()).unwrap()
 }
 
 fn settings() -> Settings {

@@ -2,5 +2,6 @@
 
 mod calls;
 mod pods;
+mod policies;
 mod resources;
 mod tokens;
