@@ -1,7 +1,7 @@
 # Every job of the project under one name. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: demo test check bench fuzz crds images e2e deps cluster-up cluster-down cluster-shell help
+.PHONY: demo test check bench fuzz crds chart images e2e deps cluster-up cluster-down cluster-shell help
 
 ARGS ?=
 
@@ -22,6 +22,9 @@ fuzz: ## Run every fuzz target for FUZZ_SECONDS (default 30) each
 
 crds: ## Write the custom resource definitions from the Rust types to crds/
 	@bash scripts/crds.sh
+
+chart: ## Write what is rendered from the chart: deploy/ and the goldens of tests/chart
+	@bash scripts/chart.sh
 
 images: ## Build the container images as OCI archives in target/images, with a bill of materials each
 	@bash scripts/images.sh $(ARGS)
