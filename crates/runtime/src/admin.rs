@@ -115,7 +115,9 @@ impl Admin {
         Ok(BoundAdmin { admin: self, acceptor: Acceptor::new(listener), address, max_connections })
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    /// Answers one request, for a server of the caller's own.
+    #[must_use]
+    pub fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         let answer: fn(&Self) -> Response<Full<Bytes>> = match path {
             "/ready" => Self::ready,
             "/live" => Self::live,

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::metrics::SidecarMetrics;
+use crate::proof::OutputProof;
 use crate::shared::Shared;
 
 /// Runs a sidecar until a signal ends it.
@@ -42,7 +43,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     bailiwick_runtime::log::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Ports are taken before anything else is begun, so that a wrong one is told at once.
-    let listeners = listeners::bind(&config)?;
+    let mut listeners = listeners::bind(&config)?;
     let (readiness, starting) = Readiness::starting();
     let registry = Metrics::new("bailiwick");
     let credentials = Arc::new(CredentialStore::default());
@@ -72,6 +73,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         grace: config.drain.grace,
         readiness,
         started: SetOnce::new(),
+        output_proof: Arc::new(OutputProof::default()),
     });
     gauges::register(&registry, &shared);
     let stop = CancellationToken::new();
@@ -81,6 +83,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         lookups,
         reporting,
         registry,
+        pod_port: listeners.take_pod_port(),
         shared: Arc::clone(&shared),
         stop: stop.clone(),
     };

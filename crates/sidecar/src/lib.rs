@@ -24,6 +24,7 @@ mod inbound;
 mod io;
 mod metrics;
 mod outbound;
+mod pod_port;
 mod proof;
 mod sessions;
 mod shared;

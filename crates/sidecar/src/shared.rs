@@ -20,6 +20,7 @@ use crate::config::Limits;
 use crate::connections::Connections;
 use crate::metrics::SidecarMetrics;
 use crate::outbound::Pool;
+use crate::proof::OutputProof;
 use crate::sessions::Sessions;
 
 /// One a process: made by `app`, read by every thread. Nothing in it blocks, and nothing in it is a secret that can
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     /// Set once certificate, bundle and first snapshot were there. Unlike readiness it never goes back: a sidecar that
     /// drains still serves.
     pub(crate) started: SetOnce<()>,
+    /// Proofs of the capture that are under way.
+    pub(crate) output_proof: Arc<OutputProof>,
 }
 
 /// The addresses that this sidecar listens on.

@@ -1,5 +1,7 @@
 //! The control thread: certificate, configuration, destinations, admin server, and the end of the process.
 
+use std::io;
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -14,7 +16,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{drain, dump};
-use crate::config::Config;
+use crate::config::{Captured, Config, DataPlane};
+use crate::pod_port::PodPort;
+use crate::proof::Prover;
 use crate::shared::Shared;
 
 /// What the control thread works with.
@@ -25,6 +29,7 @@ pub(super) struct Control {
     pub(super) lookups: DestinationsTask,
     pub(super) reporting: ReportsTask,
     pub(super) registry: Metrics,
+    pub(super) pod_port: Vec<TcpListener>,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
 }
@@ -48,6 +53,10 @@ impl Control {
             version = env!("CARGO_PKG_VERSION"), "the sidecar starts"
         );
         wait_for_first_state(&shared);
+        match &config.data_plane {
+            DataPlane::Captured(pod) => self.serve_pod(pod)?,
+            DataPlane::Listed { .. } => {}
+        }
         starting.done();
         tokio::spawn(admin.serve(std::future::pending()));
         let stop = self.stop.clone();
@@ -57,6 +66,21 @@ impl Control {
             () = stop.cancelled() => bail!("a data-plane thread ended unasked"),
         };
         drain::finish(&shared, config).await
+    }
+
+    /// What only a pod's sidecar does: proves the capture, family by family, and answers the kubelet.
+    fn serve_pod(&self, pod: &Captured) -> io::Result<()> {
+        let first = |is_family: fn(&IpAddr) -> bool| pod.addresses.iter().copied().find(is_family);
+        for address in [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6)].into_iter().flatten() {
+            let prover = Prover::new(address, &self.shared.readiness);
+            tokio::spawn(prover.run(Arc::clone(&self.shared.output_proof)));
+        }
+        let port = PodPort::new(pod, Admin::new(self.shared.readiness.clone(), self.registry.clone()));
+        for listener in &self.pod_port {
+            let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+            tokio::spawn(Arc::clone(&port).serve(listener));
+        }
+        Ok(())
     }
 
     fn spawn_agents(self, config: &Config) {

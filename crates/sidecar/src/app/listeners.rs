@@ -15,6 +15,7 @@ use crate::shared::OwnListeners;
 pub(super) struct Listeners {
     threads: Vec<ThreadListeners>,
     own: OwnListeners,
+    pod_port: Vec<TcpListener>,
 }
 
 /// The listeners of one thread.
@@ -38,6 +39,7 @@ pub(super) fn bind(config: &Config) -> Result<Listeners, BindError> {
     let mut listeners = Listeners {
         threads: (0..count.get()).map(|_| ThreadListeners::default()).collect(),
         own: OwnListeners::default(),
+        pod_port: Vec::new(),
     };
     match &config.data_plane {
         DataPlane::Listed { inbound, outbound } => listeners.listed(count, inbound, outbound)?,
@@ -77,6 +79,11 @@ impl Listeners {
     /// The addresses, with the ports that the system chose.
     pub(super) fn own(&self) -> OwnListeners {
         self.own.clone()
+    }
+
+    /// The port for probes, which the control thread serves; taken once.
+    pub(super) fn take_pod_port(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.pod_port)
     }
 
     /// What each thread gets.

@@ -19,11 +19,11 @@ pub(crate) async fn run_captured(worker: Arc<Worker>, listener: TcpListener) {
     }
 }
 
-async fn connection(_worker: Arc<Worker>, stream: TcpStream) {
+async fn connection(worker: Arc<Worker>, stream: TcpStream) {
     // FAIL-CLOSED: a connection whose way here is unknown was not redirected.
     let Ok(destination) = original_destination(&stream) else { return };
     if proof::is_proof(destination) {
-        proof::answer(stream).await;
+        proof::answer(stream, &worker.shared.output_proof).await;
     }
     // FAIL-CLOSED: nothing else is served yet.
 }

@@ -53,5 +53,6 @@ pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc
         grace: std::time::Duration::from_millis(200),
         readiness,
         started: tokio::sync::SetOnce::new(),
+        output_proof: Arc::new(crate::proof::OutputProof::default()),
     })
 }

@@ -10,12 +10,10 @@ use super::{Listeners, address};
 use crate::config::Captured;
 
 impl Listeners {
-    /// Takes both ports in both families. A family that the node has not is left out, if the pod has no address of it;
+    /// Takes every port in both families. A family that the node has not is left out, if the pod has no address of it;
     /// a port that is taken is an error whatever the family (security case J12).
     pub(super) fn captured(&mut self, count: NonZeroUsize, pod: &Captured) -> Result<(), BindError> {
-        tracing::info!(
-            addresses = ?pod.addresses, node = ?pod.node, probes = pod.probes.len(), "the pod's connections are captured"
-        );
+        tracing::info!(addresses = ?pod.addresses, "the pod's connections are captured");
         let families: [(bool, IpAddr, IpAddr); 2] = [
             (pod.has_v4(), Ipv4Addr::LOCALHOST.into(), Ipv4Addr::UNSPECIFIED.into()),
             (pod.has_v6(), Ipv6Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into()),
@@ -33,6 +31,8 @@ impl Listeners {
                     thread.captured_inbound.push(listener);
                 }
             }
+            let probes = family(SocketAddr::new(every, ports::PROBES), NonZeroUsize::MIN, needed)?;
+            self.pod_port.extend(probes.into_iter().flatten());
         }
         Ok(())
     }
