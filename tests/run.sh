@@ -13,12 +13,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 cd "$ROOT"
 
-stages=(deps fmt clippy deny walls alone unit doctest doc fuzz)
-
-# The end-to-end tests against a real API server join here: write tests/stages/cluster.sh, and they run last.
-later_stages() {
-  if [[ -f tests/stages/cluster.sh ]]; then stages+=(cluster); fi
-}
+stages=(deps fmt clippy deny walls alone unit doctest doc fuzz chart images e2e)
 
 usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
@@ -47,7 +42,6 @@ parse_arguments() {
   check_names "$only,$skip"
 }
 
-later_stages
 parse_arguments "$@"
 use_pinned_toolchain
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
