@@ -4,6 +4,7 @@
 #
 #   cluster.sh up                 start it if it does not run, and wait until it is ready
 #   cluster.sh down               end it and remove all of it
+#   cluster.sh deps               install what Debian has of what it needs
 #   cluster.sh build              only build the programs and images that it needs
 #   cluster.sh status             what runs
 #   cluster.sh env                a shell file that sets KUBECONFIG, PATH and what tests need to know
@@ -59,8 +60,8 @@ cluster_key() {
   local group
   {
     say "$provider ${BAILIWICK_TEST_KUBECONFIG:-}"
-    for group in $("${provider}_groups"); do group_folder "$group"; done
-    find "$CLUSTER" -type f ! -path '*/go/*' ! -path '*/tools/*' -print0 | sort -z | xargs -0 cat
+    for group in $("${provider}_groups"); do group_folder "${group%%:*}"; done
+    find "$CLUSTER/$provider.sh" "$CLUSTER/config" "$CLUSTER/images" "$CLUSTER/local" -type f -print0 | sort -z | xargs -0 cat
   } | digest
 }
 
@@ -131,6 +132,7 @@ main() {
       "${provider}_needs"
       build "${groups[@]}"
       ;;
+    deps) "${provider}_needs" ;;
     status) must_run && "${provider}_status" ;;
     env) must_run && cat "$STATE/env" ;;
     shell) shell "$@" ;;

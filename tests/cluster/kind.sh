@@ -25,11 +25,20 @@ kind_up() {
   cp "$CLUSTER/config/audit-policy.yaml" "$STATE/audit-policy.yaml"
   kind_config >"$STATE/kind.yaml"
   kind_here create cluster --name "$KIND_NAME" --config "$STATE/kind.yaml" --kubeconfig "$KUBECONFIG" --wait 180s
+  kind_is_new_enough
   # As on the local cluster, pods run on both nodes.
   kubectl taint nodes --all node-role.kubernetes.io/control-plane- >/dev/null 2>&1 || true
   kubectl --namespace kube-system rollout status --timeout=120s deployment/coredns >/dev/null
   nodes=$(kind_nodes | tr '\n' ' ')
   write_env kind "${nodes% }" "BAILIWICK_CLUSTER_AUDIT_LOG=$LOGS/kind/audit.log"
+}
+
+# What is stable since 1.37 is used as stable.
+kind_is_new_enough() {
+  local version minor
+  version=$(kubectl get --raw /version | sed -n 's/.*"gitVersion": *"\([^"]*\)".*/\1/p')
+  minor=${version#v1.}
+  ((${minor%%.*} >= 37)) || fail "this kind starts Kubernetes $version, and the tests need v1.37: install kind 0.33, or set BAILIWICK_CLUSTER=local"
 }
 
 kind_config() {
@@ -44,6 +53,7 @@ nodes:
       - { hostPath: $LOGS/kind, containerPath: /var/log/kubernetes }
     kubeadmConfigPatches:
       - |
+        apiVersion: kubeadm.k8s.io/v1beta4
         kind: ClusterConfiguration
         apiServer:
           extraArgs:

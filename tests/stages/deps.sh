@@ -68,3 +68,5 @@ install_tool cargo-deny
 install_tool cargo-nextest
 cargo fetch --locked --quiet
 if [[ -f fuzz/Cargo.lock ]]; then cargo fetch --locked --quiet --manifest-path fuzz/Cargo.toml; fi
+# Not the business of who only runs the quick stages, so no failure here.
+bash tests/cluster/cluster.sh deps || say "the tests on a cluster will not run here"
