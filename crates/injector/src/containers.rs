@@ -172,6 +172,7 @@ fn sidecar_environment(annotations: &Annotations, declared: &[Declared]) -> Vec<
         (environment::NAME, "metadata.name"),
         (environment::UID, "metadata.uid"),
         (environment::ADDRESSES, "status.podIPs"),
+        (environment::NODE_ADDRESSES, "status.hostIPs"),
     ];
     let mut env: Vec<Value> = fields
         .into_iter()

@@ -156,7 +156,7 @@ fn probes_that_cannot_be_redirected_stay() {
     }]);
     let made = injected(&json!({"spec": {"containers": containers}}));
     assert_eq!(made["spec"]["containers"], containers);
-    assert_eq!(sidecar(&made)["env"].as_array().unwrap().len(), 4);
+    assert_eq!(sidecar(&made)["env"].as_array().unwrap().len(), 5);
 }
 
 #[test]
