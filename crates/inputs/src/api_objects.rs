@@ -21,6 +21,12 @@ impl ApiObject {
     pub fn decode(object: &serde_json::Value) -> Self {
         Self(Arc::new(Contents::of_json(&Arc::from(CLUSTER), object)))
     }
+
+    /// True if both came from one decode, so that they say the same.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The world of these objects and every message. Namespaces are enrolled by their labels.

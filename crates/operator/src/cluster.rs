@@ -13,6 +13,7 @@ mod authority;
 mod bundles;
 mod catch_up;
 mod context;
+mod destinations;
 mod epoch;
 mod events;
 mod facts;
@@ -29,5 +30,6 @@ mod webhook;
 pub(crate) mod testing;
 
 pub(crate) use app::start;
+pub(crate) use destinations::{Asker, ClusterDirectory};
 pub(crate) use identity::Reviewer;
 pub(crate) use marks::ClusterMarks;

@@ -1,7 +1,8 @@
 //! Service `Destinations`: a sidecar asks where a Service or an address leads, and hears of every change.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use bailiwick_wire::proto::lookup_request::Action;
 use bailiwick_wire::proto::{LookupRequest, LookupResponse};
 use bailiwick_wire::{Destination, Endpoint, MAXIMUM_OPEN_QUERIES, Query, decode_query, encode_destination};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -57,6 +59,126 @@ impl DestinationTable {
 pub(crate) enum Directory {
     /// The table of each publication.
     Folder(Arc<Publisher>),
+    /// The cluster's pods and Services, and the API server where they are not known.
+    #[cfg(feature = "cluster")]
+    Cluster(Arc<crate::cluster::ClusterDirectory>),
+}
+
+/// The questions of one sidecar.
+#[derive(Debug)]
+enum Asker {
+    Folder(watch::Receiver<Arc<DestinationTable>>),
+    #[cfg(feature = "cluster")]
+    Cluster(crate::cluster::Asker),
+}
+
+/// An answer, or what it waits for.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// `None` while there is none.
+    pub(crate) destination: Option<Destination>,
+    /// When one of these is done there may be another answer.
+    pub(crate) pending: Vec<Pending>,
+    /// What the answer was made of; while that is the same, so is the answer.
+    basis: Option<Basis>,
+}
+
+/// Becomes true.
+#[derive(Debug)]
+pub(crate) struct Pending(pub(crate) watch::Receiver<bool>);
+
+/// What an answer was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Basis(Arc<dyn Any + Send + Sync>);
+
+impl Answer {
+    pub(crate) const fn of(destination: Destination) -> Self {
+        Self { destination: Some(destination), pending: Vec::new(), basis: None }
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) const fn based_on(destination: Destination, basis: Basis) -> Self {
+        Self { destination: Some(destination), pending: Vec::new(), basis: Some(basis) }
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) const fn none(pending: Vec<Pending>) -> Self {
+        Self { destination: None, pending, basis: None }
+    }
+
+    #[cfg(all(test, feature = "cluster"))]
+    pub(crate) const fn basis(&self) -> Option<&Basis> {
+        self.basis.as_ref()
+    }
+
+    /// True if there is an endpoint.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn leads_somewhere(&self) -> bool {
+        match &self.destination {
+            Some(Destination::Endpoints(endpoints)) => !endpoints.ready.is_empty(),
+            Some(Destination::Outside | Destination::Unknown) | None => false,
+        }
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl Basis {
+    pub(crate) fn of<T: Any + Send + Sync>(made_of: Arc<T>) -> Self {
+        Self(made_of)
+    }
+
+    /// True if it is this very value.
+    pub(crate) fn is<T>(&self, other: &Arc<T>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(other))
+    }
+}
+
+impl Directory {
+    fn asker(&self, caller: IpAddr) -> Asker {
+        match self {
+            Self::Folder(publisher) => {
+                let _anywhere = caller;
+                Asker::Folder(publisher.destinations())
+            }
+            #[cfg(feature = "cluster")]
+            Self::Cluster(directory) => Asker::Cluster(directory.asker(caller)),
+        }
+    }
+}
+
+impl Asker {
+    /// Waits until answers may be others; false once there will be none.
+    async fn changed(&mut self) -> bool {
+        match self {
+            Self::Folder(table) => table.changed().await.is_ok(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(asker) => asker.changed().await,
+        }
+    }
+
+    /// True if what an answer was made of is as it was.
+    fn is_still(&self, query: &Query, basis: &Basis) -> bool {
+        match self {
+            Self::Folder(_) => {
+                let _always_asked = (query, basis);
+                false
+            }
+            #[cfg(feature = "cluster")]
+            Self::Cluster(asker) => asker.is_still(query, basis),
+        }
+    }
+
+    fn answer(&self, query: &Query, previous: Option<&Destination>) -> Answer {
+        match self {
+            // Not marked as seen: the questions that were answered before must hear of a newer table too.
+            Self::Folder(table) => {
+                let _none = previous;
+                Answer::of(table.borrow().answer(query))
+            }
+            #[cfg(feature = "cluster")]
+            Self::Cluster(asker) => asker.answer(query, previous),
+        }
+    }
 }
 
 /// The service.
@@ -86,9 +208,8 @@ impl Destinations for DestinationsService {
             return Err(Status::permission_denied(format!("`{}` is no workload of this mesh", caller.id())));
         }
         let (outbound, answers) = mpsc::channel(OUTBOUND);
-        let Directory::Folder(publisher) = &self.directory;
-        let session =
-            Session { table: publisher.destinations(), open: HashMap::new(), outbound: outbound.clone() };
+        let asker = self.directory.asker(caller.contact.address.ip());
+        let session = Session::new(asker, outbound.clone());
         let drain = self.drain.clone();
         tokio::spawn(async move {
             let status = session.run(request.into_inner(), caller, drain).await;
@@ -101,8 +222,10 @@ impl Destinations for DestinationsService {
 
 #[derive(Debug)]
 struct Session {
-    table: watch::Receiver<Arc<DestinationTable>>,
+    asker: Asker,
     open: HashMap<u64, Question>,
+    /// Questions that wait for something; each ends with its id.
+    waiting: JoinSet<u64>,
     outbound: mpsc::Sender<Result<LookupResponse, Status>>,
 }
 
@@ -111,9 +234,16 @@ struct Question {
     query: Query,
     version: u64,
     answer: Option<Destination>,
+    basis: Option<Basis>,
+    /// True while something is waited for.
+    waits: bool,
 }
 
 impl Session {
+    fn new(asker: Asker, outbound: mpsc::Sender<Result<LookupResponse, Status>>) -> Self {
+        Self { asker, open: HashMap::new(), waiting: JoinSet::new(), outbound }
+    }
+
     /// Answers until the stream ends; the status says why it did.
     async fn run(
         mut self,
@@ -129,15 +259,27 @@ impl Session {
                 () = drain.signaled() => return Status::unavailable("the operator is stopping"),
                 () = &mut expiry => return Status::unauthenticated("the certificate of this connection has expired"),
                 () = self.outbound.closed() => return Status::cancelled("the sidecar left"),
-                changed = self.table.changed() => {
-                    if changed.is_err() {
+                changed = self.asker.changed() => {
+                    if !changed {
                         return Status::unavailable("the operator is stopping");
                     }
-                    let open: Vec<u64> = self.open.keys().copied().collect();
+                    let moved = |question: &Question| {
+                        let same = |basis| self.asker.is_still(&question.query, basis);
+                        !question.basis.as_ref().is_some_and(same)
+                    };
+                    let open: Vec<u64> = self.open.iter().filter(|(_, one)| moved(one)).map(|(id, _)| *id).collect();
                     for id in open {
                         if let Err(status) = self.answer(id).await {
                             return status;
                         }
+                    }
+                }
+                Some(Ok(id)) = self.waiting.join_next() => {
+                    if let Some(question) = self.open.get_mut(&id) {
+                        question.waits = false;
+                    }
+                    if let Err(status) = self.answer(id).await {
+                        return status;
                     }
                 }
                 message = inbound.message() => match message {
@@ -162,7 +304,7 @@ impl Session {
                 if self.open.len() >= MAXIMUM_OPEN_QUERIES && !self.open.contains_key(&id) {
                     return self.refuse(id).await;
                 }
-                self.open.insert(id, Question { query, version: 0, answer: None });
+                self.open.insert(id, Question { query, version: 0, answer: None, basis: None, waits: false });
                 self.answer(id).await
             }
             Some(Action::Unsubscribe(_)) => {
@@ -180,15 +322,24 @@ impl Session {
         self.send(encode_destination(id, 1, &Destination::Unknown)).await
     }
 
-    /// Sends the answer if it is another one than before.
+    /// Sends the answer if there is one and it is another one than before.
     async fn answer(&mut self, id: u64) -> Result<(), Status> {
-        // Not marked as seen: the questions that were answered before must hear of a newer table too.
-        let table = Arc::clone(&self.table.borrow());
         let Some(question) = self.open.get_mut(&id) else { return Ok(()) };
-        let answer = table.answer(&question.query);
-        if question.answer.as_ref() == Some(&answer) {
-            return Ok(());
+        let Answer { destination, pending, basis } =
+            self.asker.answer(&question.query, question.answer.as_ref());
+        if !pending.is_empty() && !std::mem::replace(&mut question.waits, true) {
+            self.waiting.spawn(async move {
+                for Pending(mut done) in pending {
+                    // Whoever asked and is gone has no answer either.
+                    drop(done.wait_for(|done| *done).await);
+                }
+                id
+            });
         }
+        question.basis = basis;
+        let Some(answer) = destination.filter(|answer| question.answer.as_ref() != Some(answer)) else {
+            return Ok(());
+        };
         question.version += 1;
         let message = encode_destination(id, question.version, &answer);
         question.answer = Some(answer);
@@ -212,7 +363,7 @@ mod tests {
     async fn one_question_too_many_is_refused_and_the_stream_stays() {
         let (_table, table) = watch::channel(Arc::new(DestinationTable::default()));
         let (outbound, mut answers) = mpsc::channel(1);
-        let mut session = Session { table, open: HashMap::new(), outbound };
+        let mut session = Session::new(Asker::Folder(table), outbound);
         let query = Query::Address { ip: [10, 0, 0, 1].into(), port: 80_u32.try_into().unwrap() };
         let ask = |query_id: usize| LookupRequest {
             query_id: u64::try_from(query_id).unwrap(),

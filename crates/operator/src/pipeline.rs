@@ -46,6 +46,15 @@ pub(crate) struct Outlets {
     pub(crate) metrics: OperatorMetrics,
 }
 
+/// What a run came to, beside what is published.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Every message, once each.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What each workload enforces, those without a sidecar too.
+    pub(crate) workloads: BTreeMap<WorkloadKey, Arc<WorkloadConfig>>,
+}
+
 /// The one writer of publications.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -62,14 +71,10 @@ impl Pipeline {
         Self { compiler, cache: ChunkCache::default(), marks, root_domain, outlets }
     }
 
-    /// Publishes what an input comes to. `started` is when the change was seen. Gives every message, once each.
+    /// Publishes what an input comes to. `started` is when the change was seen.
     ///
     /// Nothing is published when the mark cannot be written: the caller tries again, and the last good state stays.
-    pub(crate) fn run(
-        &mut self,
-        input: &Input,
-        started: Instant,
-    ) -> Result<Vec<Diagnostic>, StateFolderError> {
+    pub(crate) fn run(&mut self, input: &Input, started: Instant) -> Result<Outcome, StateFolderError> {
         let compiling = Instant::now();
         let compiled = self.compiler.compile(&input.world);
         let before = self.outlets.publisher.current();
@@ -117,7 +122,16 @@ impl Pipeline {
                 diagnostics: &diagnostics,
             },
         );
-        Ok(diagnostics)
+        Ok(Outcome { diagnostics, workloads: compiled.workloads })
+    }
+
+    /// The world is as it was, at later revisions: so is every snapshot.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn confirm(&self, seen: &BTreeMap<String, u64>) {
+        let publisher = &self.outlets.publisher;
+        if let Some(position) = self.marks.confirm(seen) {
+            publisher.confirm(position);
+        }
     }
 
     fn encode(

@@ -109,6 +109,19 @@ impl Publisher {
         });
     }
 
+    /// The same publication, found again later in time.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn confirm(&self, position: Position) {
+        self.current.send_modify(|current| {
+            *current = Arc::new(Publication {
+                mesh: current.mesh.clone(),
+                position,
+                workloads: current.workloads.clone(),
+                destinations: Arc::clone(&current.destinations),
+            });
+        });
+    }
+
     /// What is published now.
     pub(crate) fn current(&self) -> Arc<Publication> {
         Arc::clone(&self.current.borrow())

@@ -178,12 +178,12 @@ impl Watcher {
 
     fn publish(&mut self, started: Instant) {
         match self.pipeline.run(&self.source.input, started) {
-            Ok(diagnostics) => {
+            Ok(outcome) => {
                 if self.retry {
                     self.outlets.status.source_problem("state", None);
                 }
                 self.retry = false;
-                self.tell(&diagnostics);
+                self.tell(&outcome.diagnostics);
             }
             Err(error) => {
                 if !self.retry {

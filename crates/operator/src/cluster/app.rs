@@ -16,6 +16,7 @@ use kube::Client;
 
 use super::bundles::Leads;
 use super::context::ClusterContext;
+use super::destinations::ClusterDirectory;
 use super::events::Events;
 use super::facts::Keep;
 use super::identity::Reviewer;
@@ -31,7 +32,6 @@ use crate::destinations::Directory;
 use crate::identity::Prover;
 use crate::marks::Marks;
 use crate::pipeline::Pipeline;
-use crate::tell::Teller;
 
 /// Between two lines about what is still waited for.
 const WAITING: Duration = Duration::from_secs(10);
@@ -56,11 +56,12 @@ pub(crate) async fn start(config: &Config, settings: &ClusterSettings) -> anyhow
     let places = bound.places()?;
     let admin = serve_admin(bound.admin, probes);
     synced(&context).await;
-    let worker = compile(&context, &control).await?;
+    let directory = Arc::new(ClusterDirectory::new(&context));
+    let worker = compile(&context, &control, Arc::clone(&directory)).await?;
     let reviewer = Reviewer::new(&context, injection, events, settings.check_pod_address);
     let reviewer = Prover::Cluster(Arc::new(reviewer));
-    let directory = Directory::Folder(Arc::clone(&control.outlets.publisher));
-    control.serve(bound.identity, bound.configuration, (reviewer, directory), &drain);
+    let proofs = (reviewer, Directory::Cluster(directory));
+    control.serve(bound.identity, bound.configuration, proofs, &drain);
     tokio::spawn(catch_up::run(context, Arc::clone(&control.outlets.publisher)));
     starting.done();
     let Places { identity, configuration, admin: address } = places;
@@ -151,18 +152,19 @@ async fn synced(context: &ClusterContext) {
 }
 
 /// Publishes for the first time, and starts the thread that does it again whenever something changes.
-async fn compile(context: &ClusterContext, control: &Control) -> anyhow::Result<Worker> {
+async fn compile(
+    context: &ClusterContext,
+    control: &Control,
+    directory: Arc<ClusterDirectory>,
+) -> anyhow::Result<Worker> {
     let outlets = control.outlets.clone();
     let root = Digest::of(control.authority.root_der()).to_string();
     let marks = Marks::Cluster(ClusterMarks::new(epoch::settle(context, &root).await?));
     let domain = control.authority.trust_domain().clone();
-    let mut source = ClusterSource {
-        stores: Arc::clone(&context.stores),
-        pipeline: Pipeline::new(Compiler::default(), marks, domain, outlets.clone()),
-        outlets,
-        limits: Arc::clone(&control.limits),
-        teller: Teller::default(),
-    };
+    let pipeline = Pipeline::new(Compiler::default(), marks, domain, outlets.clone());
+    let stores = Arc::clone(&context.stores);
+    let limits = Arc::clone(&control.limits);
+    let mut source = ClusterSource::new(stores, (pipeline, outlets), limits, directory);
     let first = tokio::task::spawn_blocking(move || {
         source.publish(Instant::now());
         source

@@ -73,7 +73,7 @@ fn behind(stores: &[Arc<dyn Reach>], wanted: &BTreeMap<String, u64>) -> Vec<Arc<
 }
 
 /// Compares a store with the API server. False if the reflector is not there yet.
-async fn prove(client: &Client, store: &dyn Reach) -> Result<bool, String> {
+pub(super) async fn prove(client: &Client, store: &dyn Reach) -> Result<bool, String> {
     let mut listed = BTreeMap::new();
     // No revision: what the API server's data holds now, and not what its cache remembers.
     let mut page = ListParams::default().limit(PAGE);

@@ -4,8 +4,9 @@ mod network;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-pub(crate) use network::{Node, Service, Slice};
+pub(crate) use network::{Node, Service, Slice, SliceEndpoint};
 
 use bailiwick_inputs::ApiObject;
 use bailiwick_pod::names;
@@ -15,19 +16,29 @@ use serde_json::{Map, Value, json};
 /// What a store keeps of an object of one kind.
 pub(crate) trait Keep: Sized + PartialEq + Send + Sync + std::fmt::Debug + 'static {
     /// Reads the object. What cannot be read is kept empty: an object is never dropped, so that its end is seen.
-    fn keep(object: Value) -> Self;
+    /// `before` is an earlier version of the same object: what did not change is not decoded again.
+    fn read(object: Value, before: Option<&Self>) -> Self;
+
+    /// Reads an object that nothing is known of.
+    fn keep(object: Value) -> Self {
+        Self::read(object, None)
+    }
 }
 
 /// What the compile reads of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Compilable {
-    manifest: String,
+    manifest: Arc<str>,
     pub(crate) object: ApiObject,
 }
 
 impl Compilable {
-    fn new(manifest: &Value) -> Self {
-        Self { manifest: manifest.to_string(), object: ApiObject::decode(manifest) }
+    fn new(manifest: &Value, before: Option<&Self>) -> Self {
+        let text = manifest.to_string();
+        match before.filter(|before| *before.manifest == *text) {
+            Some(before) => before.clone(),
+            None => Self { manifest: Arc::from(text), object: ApiObject::decode(manifest) },
+        }
     }
 }
 
@@ -177,7 +188,7 @@ struct RawCondition {
 }
 
 impl Keep for Pod {
-    fn keep(object: Value) -> Self {
+    fn read(object: Value, before: Option<&Self>) -> Self {
         let raw: RawPod = lenient("Pod", object);
         let manifest = manifest(&raw);
         let RawPod { metadata, spec, status } = raw;
@@ -208,7 +219,7 @@ impl Keep for Pod {
                 .map(of(true))
                 .chain(spec.containers.unwrap_or_default().into_iter().map(of(false)))
                 .collect(),
-            decoded: Compilable::new(&manifest),
+            decoded: Compilable::new(&manifest, before.map(|before| &before.decoded)),
         }
     }
 }
@@ -271,7 +282,7 @@ impl NamespaceFacts {
 }
 
 impl Keep for NamespaceFacts {
-    fn keep(object: Value) -> Self {
+    fn read(object: Value, before: Option<&Self>) -> Self {
         let RawPod { metadata, .. } = lenient("Namespace", object);
         let labels = metadata.labels.unwrap_or_default();
         let manifest = json!({
@@ -282,7 +293,7 @@ impl Keep for NamespaceFacts {
         Self {
             labels,
             terminating: metadata.deletion_timestamp.is_some(),
-            decoded: Compilable::new(&manifest),
+            decoded: Compilable::new(&manifest, before.map(|before| &before.decoded)),
         }
     }
 }
@@ -305,7 +316,7 @@ impl PartialEq for OwnObject {
 }
 
 impl Keep for OwnObject {
-    fn keep(object: Value) -> Self {
+    fn read(object: Value, before: Option<&Self>) -> Self {
         let Value::Object(mut fields) = object else {
             return Self { generation: 0, status: Value::Null, decoded: ApiObject::decode(&Value::Null) };
         };
@@ -313,6 +324,10 @@ impl Keep for OwnObject {
         let metadata = fields.remove("metadata").unwrap_or_default();
         let field = |name: &str| metadata.get(name).cloned();
         let generation = field("generation").and_then(|value| value.as_i64()).unwrap_or(0);
+        // INVARIANT: the generation grows with every change of what is decoded (the API server sees to it).
+        if let Some(before) = before.filter(|before| before.generation == generation && generation > 0) {
+            return Self { generation, status, decoded: before.decoded.clone() };
+        }
         // Fields of the API server's own are none that a user could have misspelt.
         let mut kept = Map::new();
         for name in ["name", "namespace", "generation"] {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use bailiwick_compile::Diagnostic;
 use bailiwick_inputs::{ApiObject, world_of};
 use bailiwick_policy::WorkloadKey;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::stores::{Name, Reach as _, Stores};
+use super::destinations::{ClusterDirectory, Configs};
+use super::facts::Keep;
+use super::stores::{Item, Name, Reach as _, Store, Stores};
 use crate::pipeline::{Input, Outlets, Pipeline};
 use crate::rate::IssueLimits;
 use crate::tell::Teller;
@@ -28,26 +31,69 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// The thread that compiles.
 #[derive(Debug)]
 pub(super) struct ClusterSource {
-    pub(super) stores: Arc<Stores>,
-    pub(super) pipeline: Pipeline,
-    pub(super) outlets: Outlets,
-    pub(super) limits: Arc<IssueLimits>,
-    pub(super) teller: Teller,
+    stores: Arc<Stores>,
+    pipeline: Pipeline,
+    outlets: Outlets,
+    limits: Arc<IssueLimits>,
+    directory: Arc<ClusterDirectory>,
+    teller: Teller,
+    /// What each workload enforces since the last compile.
+    configs: Configs,
+    /// What was compiled last.
+    last: Option<Read>,
 }
 
 impl ClusterSource {
-    /// Publishes what the stores hold.
+    pub(super) fn new(
+        stores: Arc<Stores>,
+        (pipeline, outlets): (Pipeline, Outlets),
+        limits: Arc<IssueLimits>,
+        directory: Arc<ClusterDirectory>,
+    ) -> Self {
+        Self {
+            stores,
+            pipeline,
+            outlets,
+            limits,
+            directory,
+            teller: Teller::default(),
+            configs: Configs::new(),
+            last: None,
+        }
+    }
+
+    /// Publishes what the stores hold, where it differs from what was compiled last, and says where addresses lead now.
     pub(super) fn publish(&mut self, started: Instant) {
-        let input = input(&self.stores);
+        let read = Read::of(&self.stores);
+        if self.last.as_ref().is_some_and(|last| last.is_same_world(&read)) {
+            self.pipeline.confirm(&read.seen);
+        } else {
+            self.compile(&read, started);
+        }
+        self.directory.refresh(&self.configs);
+        self.last = Some(read);
+        self.tell_problems();
+    }
+
+    fn compile(&mut self, read: &Read, started: Instant) {
+        let (world, diagnostics) = world_of(&read.objects);
+        let input = Input {
+            world,
+            diagnostics,
+            seen: read.seen.clone(),
+            unserved: read.unserved.clone(),
+            ..Input::default()
+        };
         match self.pipeline.run(&input, started) {
-            Ok(diagnostics) => {
-                self.teller.tell(&diagnostics, |diagnostic| diagnostic.location.file.to_string())
+            Ok(outcome) => {
+                let place = |diagnostic: &Diagnostic| diagnostic.location.file.to_string();
+                self.teller.tell(&outcome.diagnostics, place);
+                self.configs = outcome.workloads;
             }
             // Nothing of a cluster is on disk.
             Err(error) => tracing::error!(%error, "nothing is published"),
         }
         self.limits.retain(|workload| input.world.workloads.contains_key(workload));
-        self.tell_problems();
     }
 
     /// Runs until the other end of `stop` is dropped.
@@ -88,38 +134,53 @@ fn settle(changes: &mut watch::Receiver<u64>, started: Instant) {
     }
 }
 
-/// What the stores hold now.
-pub(super) fn input(stores: &Stores) -> Input {
-    let mut objects: Vec<ApiObject> = Vec::new();
-    let mut seen = BTreeMap::new();
-    let mut unserved = BTreeSet::new();
-    for (_, store) in stores.objects() {
-        let (mark, items) = store.snapshot();
-        seen.insert(store.resource().plural.to_owned(), mark);
-        objects.extend(items.iter().map(|(_, item)| item.content.decoded.clone()));
-    }
-    let (mark, items) = stores.namespaces.snapshot();
-    seen.insert(stores.namespaces.resource().plural.to_owned(), mark);
-    let enrolled: BTreeSet<&str> = items
-        .iter()
-        .filter(|(_, item)| item.content.is_enrolled())
-        .map(|(name, _)| name.name.as_str())
-        .collect();
-    objects.extend(items.iter().map(|(_, item)| item.content.decoded.object.clone()));
-    let (mark, services) = stores.services.snapshot();
-    seen.insert(stores.services.resource().plural.to_owned(), mark);
-    objects.extend(services.iter().map(|(_, item)| item.content.decoded.object.clone()));
-    let (mark, pods) = stores.pods.snapshot();
-    seen.insert(stores.pods.resource().plural.to_owned(), mark);
-    // A pod that has ended enforces nothing and is called by nobody; one that is ending still does.
-    for (name, item) in pods.iter().filter(|(_, item)| item.content.is_live()) {
-        objects.push(item.content.decoded.object.clone());
-        if !enrolled.contains(name.namespace.as_str()) && !item.content.has_sidecar() {
-            unserved.extend(key(name));
+/// What the stores hold at one moment.
+#[derive(Debug, Default)]
+struct Read {
+    objects: Vec<ApiObject>,
+    /// How far each kind reaches.
+    seen: BTreeMap<String, u64>,
+    /// Pods that have no sidecar and are to have none.
+    unserved: BTreeSet<WorkloadKey>,
+}
+
+impl Read {
+    fn of(stores: &Stores) -> Self {
+        let mut read = Self::default();
+        for (_, store) in stores.objects() {
+            let items = read.take(store);
+            read.objects.extend(items.iter().map(|(_, item)| item.content.decoded.clone()));
         }
+        let namespaces = read.take(&stores.namespaces);
+        read.objects.extend(namespaces.iter().map(|(_, item)| item.content.decoded.object.clone()));
+        let services = read.take(&stores.services);
+        read.objects.extend(services.iter().map(|(_, item)| item.content.decoded.object.clone()));
+        let enrolled = namespaces.iter().filter(|(_, item)| item.content.is_enrolled());
+        let enrolled: BTreeSet<&str> = enrolled.map(|(name, _)| name.name.as_str()).collect();
+        let pods = read.take(&stores.pods);
+        // A pod that has ended enforces nothing and is called by nobody; one that is ending still does.
+        for (name, item) in pods.iter().filter(|(_, item)| item.content.is_live()) {
+            read.objects.push(item.content.decoded.object.clone());
+            if !enrolled.contains(name.namespace.as_str()) && !item.content.has_sidecar() {
+                read.unserved.extend(key(name));
+            }
+        }
+        read
     }
-    let (world, diagnostics) = world_of(&objects);
-    Input { world, diagnostics, seen, unserved, ..Input::default() }
+
+    /// INVARIANT: the revision and what is there at it are read in one step.
+    fn take<T: Keep>(&mut self, store: &Store<T>) -> Vec<(Name, Arc<Item<T>>)> {
+        let (mark, items) = store.snapshot();
+        self.seen.insert(store.resource().plural.to_owned(), mark);
+        items
+    }
+
+    /// True if a compile would come to the same.
+    fn is_same_world(&self, other: &Self) -> bool {
+        self.objects.len() == other.objects.len()
+            && self.objects.iter().zip(&other.objects).all(|(one, other)| one.is(other))
+            && self.unserved == other.unserved
+    }
 }
 
 fn key(name: &Name) -> Option<WorkloadKey> {

@@ -159,10 +159,11 @@ impl<T: Keep> Store<T> {
     /// An object is there in this version.
     pub(super) fn apply(&self, object: Value) {
         let Some((name, uid, revision)) = identify(&object) else { return };
-        let (kept, mark) = (T::keep(object), number(&revision));
+        // This store's one follower writes it, so nothing changes meanwhile.
+        let before = self.of_uid(&name, &uid).map(|item| Arc::clone(&item.content));
+        let (kept, mark) = (T::read(object, before.as_deref()), number(&revision));
+        let same = before.filter(|before| **before == kept);
         let mut held = self.write();
-        let before = held.items.get(&name).filter(|item| item.uid == uid);
-        let same = before.filter(|item| *item.content == kept).map(|item| Arc::clone(&item.content));
         let changed = same.is_none();
         let content = same.unwrap_or_else(|| Arc::new(kept));
         held.items.insert(name, Arc::new(Item { uid, resource_version: revision, content }));
@@ -188,11 +189,15 @@ impl<T: Keep> Store<T> {
         let mut items = BTreeMap::new();
         for object in objects {
             let Some((name, uid, resource_version)) = identify(&object) else { continue };
-            let same = self.get(&name.namespace, &name.name);
-            let same = same.filter(|item| item.uid == uid && item.resource_version == resource_version);
-            let item = same.unwrap_or_else(|| {
-                Arc::new(Item { uid, resource_version, content: Arc::new(T::keep(object)) })
-            });
+            let before = self.of_uid(&name, &uid);
+            let item = match before {
+                Some(before) if before.resource_version == resource_version => before,
+                before => {
+                    let before = before.as_ref().map(|item| &*item.content);
+                    let content = Arc::new(T::read(object, before));
+                    Arc::new(Item { uid, resource_version, content })
+                }
+            };
             items.insert(name, item);
         }
         let mut held = self.write();
@@ -210,6 +215,10 @@ impl<T: Keep> Store<T> {
         let mut held = self.write();
         held.mark = held.mark.max(number(revision));
         held.problem = None;
+    }
+
+    fn of_uid(&self, name: &Name, uid: &str) -> Option<Arc<Item<T>>> {
+        self.read().items.get(name).filter(|item| item.uid == uid).cloned()
     }
 
     pub(super) fn set_problem(&self, problem: Option<String>) {

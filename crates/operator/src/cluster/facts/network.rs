@@ -23,8 +23,8 @@ pub(crate) struct Service {
     pub(crate) ports: Vec<(u16, String)>,
     /// `sessionAffinity: ClientIP`.
     pub(crate) sticky: bool,
-    /// False if nothing but its slices says what is behind it.
-    pub(crate) has_selector: bool,
+    /// `internalTrafficPolicy: Local`: only endpoints of the caller's own node.
+    pub(crate) local_only: bool,
     pub(crate) decoded: Compilable,
 }
 
@@ -49,6 +49,7 @@ struct RawServiceSpec {
     selector: Option<BTreeMap<String, String>>,
     ports: Option<Vec<Value>>,
     session_affinity: Option<String>,
+    internal_traffic_policy: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,15 +72,16 @@ struct RawIngress {
 }
 
 impl Keep for Service {
-    fn keep(object: Value) -> Self {
+    fn read(object: Value, before: Option<&Self>) -> Self {
         let RawService { metadata, spec, status } = lenient("Service", object);
         let is_external = spec.r#type.as_deref() == Some("ExternalName");
-        let decoded = Compilable::new(&json!({
+        let manifest = json!({
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": metadata.name, "namespace": metadata.namespace},
             "spec": {"type": spec.r#type, "selector": spec.selector, "ports": spec.ports},
-        }));
+        });
+        let decoded = Compilable::new(&manifest, before.map(|before| &before.decoded));
         let mut texts = spec.cluster_ips.unwrap_or_default();
         if texts.is_empty() {
             texts.extend(spec.cluster_ip);
@@ -96,7 +98,7 @@ impl Keep for Service {
             external_ips: if is_external { Vec::new() } else { addresses(&external) },
             ports: ports.iter().filter_map(tcp_port).collect(),
             sticky: spec.session_affinity.as_deref() == Some("ClientIP"),
-            has_selector: spec.selector.is_some_and(|selector| !selector.is_empty()),
+            local_only: spec.internal_traffic_policy.as_deref() == Some("Local"),
             decoded,
         }
     }
@@ -135,8 +137,7 @@ pub(crate) struct SliceEndpoint {
     pub(crate) ready: bool,
     /// True for one that is terminating and still serves.
     pub(crate) serving: bool,
-    /// The pod behind it, in the slice's own namespace.
-    pub(crate) pod: Option<String>,
+    pub(crate) node: String,
     /// `hints.forZones`; empty where there are none.
     pub(crate) zones: Vec<String>,
     /// `hints.forNodes`.
@@ -157,7 +158,7 @@ struct RawSlice {
 struct RawEndpoint {
     addresses: Vec<String>,
     conditions: RawConditions,
-    target_ref: Option<RawTarget>,
+    node_name: Option<String>,
     hints: Option<RawHints>,
 }
 
@@ -166,13 +167,6 @@ struct RawEndpoint {
 struct RawConditions {
     ready: Option<bool>,
     serving: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawTarget {
-    kind: String,
-    name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -189,7 +183,7 @@ struct RawName {
 }
 
 impl Keep for Slice {
-    fn keep(object: Value) -> Self {
+    fn read(object: Value, _before: Option<&Self>) -> Self {
         let raw: RawSlice = lenient("EndpointSlice", object);
         let service = raw.metadata.labels.unwrap_or_default().remove(SERVICE_LABEL);
         Self {
@@ -211,7 +205,7 @@ fn endpoint(raw: RawEndpoint) -> SliceEndpoint {
         addresses: addresses(&raw.addresses),
         ready,
         serving: raw.conditions.serving.unwrap_or(ready),
-        pod: raw.target_ref.filter(|target| target.kind == "Pod").map(|target| target.name),
+        node: raw.node_name.unwrap_or_default(),
         zones: names(hints.for_zones),
         nodes: names(hints.for_nodes),
     }
@@ -231,7 +225,7 @@ struct RawNode {
 }
 
 impl Keep for Node {
-    fn keep(object: Value) -> Self {
+    fn read(object: Value, _before: Option<&Self>) -> Self {
         let raw: RawNode = lenient("Node", object);
         Self { zone: raw.metadata.labels.unwrap_or_default().remove(ZONE_LABEL).unwrap_or_default() }
     }
