@@ -1,5 +1,6 @@
 //! Service `Destinations`: a sidecar asks where a Service or an address leads, and hears of every change.
 
+#[cfg(feature = "cluster")]
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -88,8 +89,14 @@ pub(crate) struct Answer {
 pub(crate) struct Pending(pub(crate) watch::Receiver<bool>);
 
 /// What an answer was made of.
+#[cfg(feature = "cluster")]
 #[derive(Debug, Clone)]
 pub(crate) struct Basis(Arc<dyn Any + Send + Sync>);
+
+/// A folder's answers are always made anew.
+#[cfg(not(feature = "cluster"))]
+#[derive(Debug, Clone)]
+pub(crate) enum Basis {}
 
 impl Answer {
     pub(crate) const fn of(destination: Destination) -> Self {

@@ -52,6 +52,7 @@ pub(crate) struct Outcome {
     /// Every message, once each.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// What each workload enforces, those without a sidecar too.
+    #[cfg(feature = "cluster")]
     pub(crate) workloads: BTreeMap<WorkloadKey, Arc<WorkloadConfig>>,
 }
 
@@ -122,7 +123,11 @@ impl Pipeline {
                 diagnostics: &diagnostics,
             },
         );
-        Ok(Outcome { diagnostics, workloads: compiled.workloads })
+        Ok(Outcome {
+            diagnostics,
+            #[cfg(feature = "cluster")]
+            workloads: compiled.workloads,
+        })
     }
 
     /// The world is as it was, at later revisions: so is every snapshot.
