@@ -18,7 +18,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use crate::backoff::Backoff;
 use crate::stream::wait_for_certificate;
 use crate::{DialError, Dialer};
-use table::{Answers, Table};
+use table::{Answers, Asked, Table};
 
 /// How long a first answer may take. FAIL-CLOSED: later is no answer, and no answer is a refusal, never plaintext.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
@@ -57,8 +57,15 @@ pub struct Destinations {
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
-    /// Questions that were added since the stream was opened.
-    asked: mpsc::UnboundedSender<Query>,
+    /// Questions that were added or given up since the stream was opened.
+    asked: mpsc::UnboundedSender<Change>,
+}
+
+/// What changed among the open questions.
+#[derive(Debug)]
+enum Change {
+    Added(Query),
+    GivenUp(u64),
 }
 
 /// A destination in use: the last good answer, and word of each new one. While it lives the answer is kept current.
@@ -101,12 +108,16 @@ impl Destinations {
     pub async fn lookup(&self, query: Query) -> Result<Subscription, LookupError> {
         let mut answers = {
             let mut table = self.shared.lock();
-            let (answers, new) = table
+            let (answers, asked) = table
                 .subscribe(&query, Instant::now())
                 .map_err(|limit| LookupError::TooMany { query: query.clone(), limit })?;
-            if new {
-                // Without the task there are no answers, and the deadline says so.
-                drop(self.shared.asked.send(query.clone()));
+            if let Asked::Anew { instead } = asked {
+                // Without the task there are no answers, and the deadline says so. What is given up comes first: the
+                // operator answers no more than a limit at once.
+                let given_up = instead.map(Change::GivenUp);
+                for change in given_up.into_iter().chain([Change::Added(query.clone())]) {
+                    drop(self.shared.asked.send(change));
+                }
             }
             answers
         };
@@ -131,7 +142,7 @@ pub struct DestinationsTask {
     dialer: Dialer,
     credentials: Arc<CredentialStore>,
     shared: Arc<Shared>,
-    questions: mpsc::UnboundedReceiver<Query>,
+    questions: mpsc::UnboundedReceiver<Change>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +200,7 @@ impl DestinationsTask {
                     *heard = true;
                     self.answer(&answer.ok_or(LookupStreamError::Ended)?.map_err(status)?);
                 }
-                query = self.questions.recv() => self.ask(query, &outbound)?,
+                change = self.questions.recv() => self.ask(change, &outbound)?,
                 _ = sweep.tick() => {
                     let unused = self.shared.lock().remove_unused(Instant::now(), UNUSED);
                     unused.into_iter().try_for_each(|query_id| send(&outbound, query_id, None))?;
@@ -200,14 +211,17 @@ impl DestinationsTask {
 
     fn ask(
         &self,
-        query: Option<Query>,
+        change: Option<Change>,
         outbound: &mpsc::UnboundedSender<LookupRequest>,
     ) -> Result<(), LookupStreamError> {
-        let Some(query) = query else { return Err(LookupStreamError::Ended) };
-        // A question from before this connection was already sent; asking twice under one id changes nothing.
-        match self.shared.lock().id(&query) {
-            Some(query_id) => send(outbound, query_id, Some(&query)),
-            None => Ok(()),
+        match change {
+            None => Err(LookupStreamError::Ended),
+            Some(Change::GivenUp(query_id)) => send(outbound, query_id, None),
+            // A question from before this connection was already sent; asking twice under one id changes nothing.
+            Some(Change::Added(query)) => match self.shared.lock().id(&query) {
+                Some(query_id) => send(outbound, query_id, Some(&query)),
+                None => Ok(()),
+            },
         }
     }
 

@@ -69,6 +69,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         limits: config.limits.clone(),
         own_listeners: listeners.own(),
+        pod_addresses: config.data_plane.pod_addresses(),
         drain: Drain::new(),
         grace: config.drain.grace,
         readiness,

@@ -10,6 +10,7 @@ mod pod;
 mod process;
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::Path;
 
 use bailiwick_agent::audit::AuditOutput;
@@ -70,6 +71,16 @@ pub(crate) enum DataPlane {
     },
     /// All of a pod's TCP is redirected here.
     Captured(Captured),
+}
+
+impl DataPlane {
+    /// The pod's own addresses; none where connections are not captured.
+    pub(crate) fn pod_addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::Listed { .. } => Vec::new(),
+            Self::Captured(pod) => pod.addresses.clone(),
+        }
+    }
 }
 
 /// Why there is no configuration.

@@ -21,6 +21,19 @@ pub(crate) async fn over(watch: &Watch, grace: Duration) {
     }
 }
 
+/// Waits until the client of an HTTP/2 connection is to be sent elsewhere: when the drain begins. A connection that was
+/// made after that has the time of the grace, since its client does not know better: ended during its handshake it would
+/// serve nothing at all.
+pub(crate) fn going_away(watch: &Watch, grace: Duration) -> impl Future<Output = ()> + Send + use<'_> {
+    let late = watch.is_draining();
+    async move {
+        watch.signaled().await;
+        if late {
+            tokio::time::sleep(grace).await;
+        }
+    }
+}
+
 /// During a drain, tells the client of an HTTP/1 connection that this answer is the last on it.
 pub(crate) fn announce<B>(watch: &Watch, response: &mut Response<B>) {
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -6,6 +6,7 @@
 //! ```
 
 pub(crate) mod accept;
+mod applications;
 pub(crate) mod attributes;
 pub(crate) mod caller;
 mod captured;
@@ -20,7 +21,8 @@ mod tcp_call;
 pub(crate) mod upstream;
 
 pub(crate) use accept::run;
-pub(crate) use captured::run_captured;
+pub(crate) use applications::Applications;
+pub(crate) use captured::{application, run_captured};
 
 #[cfg(test)]
 mod tests;

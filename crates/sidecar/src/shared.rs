@@ -4,13 +4,13 @@
 //!  control thread ──writes──> Shared (one a process) <──reads── Worker (one a thread): its sessions, its pools
 //! ```
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_agent::audit::{AuditSink, EventIds};
 use bailiwick_agent::{ConfigStore, Destinations, Reports};
-use bailiwick_authn::{ClientTls, CredentialStore, TrustStore};
+use bailiwick_authn::{ClientTls, CredentialStore, ServerTls, TrustStore};
 use bailiwick_policy::WorkloadKey;
 use bailiwick_runtime::drain::Drain;
 use bailiwick_runtime::ready::Readiness;
@@ -18,8 +18,9 @@ use tokio::sync::SetOnce;
 
 use crate::config::Limits;
 use crate::connections::Connections;
+use crate::inbound::Applications;
 use crate::metrics::SidecarMetrics;
-use crate::outbound::Pool;
+use crate::outbound::{Pool, Routes};
 use crate::proof::OutputProof;
 use crate::sessions::Sessions;
 
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Where this sidecar itself listens.
     pub(crate) own_listeners: OwnListeners,
+    /// The pod's own addresses, where its connections are captured; else empty.
+    pub(crate) pod_addresses: Vec<IpAddr>,
     /// Gives a watch to each connection. INVARIANT: the shared state itself holds no watch, or a drain would never
     /// complete.
     pub(crate) drain: Drain,
@@ -65,6 +68,34 @@ pub(crate) struct Shared {
     pub(crate) started: SetOnce<()>,
     /// Proofs of the capture that are under way.
     pub(crate) output_proof: Arc<OutputProof>,
+}
+
+impl Shared {
+    /// True for an address of the pod itself: what is called there is called through our own inbound side.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        self.pod_addresses.contains(&address.to_canonical())
+    }
+
+    /// False for an endpoint that a Service must not lead to (security case J9): whoever may write endpoints could reach
+    /// what listens on this node or in this pod for nobody else. On a laptop everything is on loopback.
+    pub(crate) fn may_be_endpoint(&self, address: SocketAddr) -> bool {
+        if self.pod_addresses.is_empty() || self.is_own(address.ip()) {
+            return true;
+        }
+        let local = match address.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                ip.is_loopback()
+                    || ip.is_link_local()
+                    || ip.is_unspecified()
+                    || ip.is_multicast()
+                    || ip.is_broadcast()
+            }
+            IpAddr::V6(ip) => {
+                ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast()
+            }
+        };
+        !local
+    }
 }
 
 /// The addresses that this sidecar listens on.
@@ -98,15 +129,29 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Calls in flight that came in through this thread: decided again when the truth changes.
     pub(crate) sessions: Sessions,
+    /// How callers are accepted.
+    pub(crate) server_tls: ServerTls,
+    /// The application's ports that are called, where connections are captured.
+    pub(crate) applications: Applications,
     /// Connections to other sidecars that this thread keeps.
     pub(crate) outbound: Pool,
+    /// Where the application's calls lead, where connections are captured.
+    pub(crate) routes: Routes,
 }
 
 impl Worker {
     /// A thread's own state, empty.
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
         let outbound = Pool::new(&shared.limits);
-        Arc::new(Self { shared, sessions: Sessions::default(), outbound })
+        let server_tls = ServerTls::mesh(Arc::clone(&shared.credentials), Arc::clone(&shared.trust));
+        Arc::new(Self {
+            shared,
+            sessions: Sessions::default(),
+            server_tls,
+            applications: Applications::default(),
+            outbound,
+            routes: Routes::default(),
+        })
     }
 }
 

@@ -19,6 +19,18 @@ pub(super) struct Table {
     next_id: u64,
 }
 
+/// What a subscription asks of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The question is open already.
+    Nothing,
+    /// A new question, which took the place of the one with this id.
+    Anew {
+        /// No longer open.
+        instead: Option<u64>,
+    },
+}
+
 #[derive(Debug)]
 struct Entry {
     id: u64,
@@ -27,25 +39,36 @@ struct Entry {
 }
 
 impl Table {
-    /// The answers to a question, and true if it was not open yet.
+    /// The answers to a question, and what the operator has to be told for them.
     ///
     /// # Errors
-    /// The limit, when too many questions are open.
-    pub(super) fn subscribe(&mut self, query: &Query, now: Instant) -> Result<(Answers, bool), usize> {
+    /// The limit, when too many questions are in use.
+    pub(super) fn subscribe(&mut self, query: &Query, now: Instant) -> Result<(Answers, Asked), usize> {
         if let Some(entry) = self.entries.get_mut(query) {
             entry.last_used = now;
-            return Ok((entry.answers.subscribe(), false));
+            return Ok((entry.answers.subscribe(), Asked::Nothing));
         }
-        // An application that dials everything must not fill our memory or the operator's.
+        // An application that dials everything must not fill our memory or the operator's; but one that dials ever new
+        // addresses, as a crawler does, uses few of them at once.
+        let mut instead = None;
         if self.entries.len() >= MAXIMUM_OPEN_QUERIES {
-            return Err(MAXIMUM_OPEN_QUERIES);
+            instead = Some(self.remove_oldest_unused().ok_or(MAXIMUM_OPEN_QUERIES)?);
         }
         self.next_id += 1;
         let entry = Entry { id: self.next_id, answers: watch::Sender::new(None), last_used: now };
         let receiver = entry.answers.subscribe();
         self.queries.insert(entry.id, query.clone());
         self.entries.insert(query.clone(), entry);
-        Ok((receiver, true))
+        Ok((receiver, Asked::Anew { instead }))
+    }
+
+    fn remove_oldest_unused(&mut self) -> Option<u64> {
+        let unused = self.entries.values().filter(|entry| entry.answers.receiver_count() == 0);
+        let id = unused.min_by_key(|entry| entry.last_used)?.id;
+        if let Some(query) = self.queries.remove(&id) {
+            self.entries.remove(&query);
+        }
+        Some(id)
     }
 
     pub(super) fn id(&self, query: &Query) -> Option<u64> {
@@ -101,18 +124,28 @@ mod tests {
         let mut table = Table::default();
         let start = Instant::now();
         let unused = Duration::from_secs(300);
-        let (held, new) = table.subscribe(&query(1), start).unwrap();
-        assert!(new);
+        let (held, asked) = table.subscribe(&query(1), start).unwrap();
+        assert_eq!(asked, Asked::Anew { instead: None });
         drop(table.subscribe(&query(2), start).unwrap());
         assert!(table.remove_unused(start + unused / 2, unused).is_empty(), "both may be used again");
         assert_eq!(table.remove_unused(start + unused, unused), [2], "the first is held");
         table.answer(1, Destination::Outside);
         assert_eq!(held.borrow().as_deref(), Some(&Destination::Outside));
-        for port in 2..=4096 {
-            table.subscribe(&query(port), start).unwrap();
-        }
-        let refused = table.subscribe(&query(4097), start).unwrap_err();
+        let mut used: Vec<_> =
+            (2..4096).map(|port| table.subscribe(&query(port), start).unwrap().0).collect();
+        let last = table.subscribe(&query(4096), start).unwrap().1;
+        assert_eq!(last, Asked::Anew { instead: None });
+        let id = table.id(&query(4096));
+        let (newest, asked) = table.subscribe(&query(4097), start).unwrap();
+        assert_eq!(asked, Asked::Anew { instead: id }, "the unused one makes room");
+        used.push(newest);
+        let refused = table.subscribe(&query(4098), start).unwrap_err();
         assert_eq!(refused, MAXIMUM_OPEN_QUERIES, "no more than the operator answers");
-        assert!(!table.subscribe(&query(1), start).unwrap().1, "one in use is still answered");
+        assert_eq!(
+            table.subscribe(&query(1), start).unwrap().1,
+            Asked::Nothing,
+            "one in use is still answered"
+        );
+        assert_eq!(table.queries().len(), MAXIMUM_OPEN_QUERIES);
     }
 }

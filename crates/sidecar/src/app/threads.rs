@@ -127,6 +127,8 @@ async fn sweep(worker: Arc<Worker>) {
         tokio::time::sleep(SWEEP).await;
         let generation = worker.shared.credentials.current().map_or(0, |current| current.generation());
         worker.outbound.sweep(generation);
+        worker.applications.sweep();
+        worker.routes.sweep();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bailiwick_agent::Active;
 use bailiwick_agent::audit::ConnectionId;
-use bailiwick_authn::{AuthnError, FirstBytes, ServerTls, accept, peek, unproven};
+use bailiwick_authn::{AuthnError, FirstBytes, accept, peek, unproven};
 use bailiwick_identity::{MtlsMode, Port, Unproven};
 use bailiwick_policy::{Admission, ConnectionAttributes, PortProtocol, admit, fold};
 use bailiwick_runtime::accept::Acceptor;
@@ -29,7 +29,7 @@ use crate::shared::Worker;
 /// speak at once, so this is how long one is waited for.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// One port of the application, served by one thread.
+/// One port of the application, as one thread serves it.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// The thread.
@@ -38,14 +38,12 @@ pub(crate) struct Listener {
     pub(crate) port: Port,
     /// The application.
     pub(crate) upstream: Arc<Upstream>,
-    tls: ServerTls,
 }
 
 /// Serves a port until the drain ends: every connection, each in a task of its own.
 pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, port: InboundPort) {
-    let tls = ServerTls::mesh(Arc::clone(&worker.shared.credentials), Arc::clone(&worker.shared.trust));
     let listener_state =
-        Arc::new(Listener { worker, port: port.port, upstream: Upstream::new(port.forward), tls });
+        Arc::new(Listener { worker, port: port.port, upstream: Upstream::new(port.forward) });
     let mut acceptor = Acceptor::new(listener);
     loop {
         let (stream, source) = acceptor.accept().await;
@@ -56,7 +54,8 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, port: Inboun
 }
 
 impl Listener {
-    async fn connection(&self, stream: TcpStream, source: SocketAddr, watch: Watch) {
+    /// Serves one connection until it ends.
+    pub(crate) async fn connection(&self, stream: TcpStream, source: SocketAddr, watch: Watch) {
         let shared = &self.worker.shared;
         // FAIL-CLOSED: before the first snapshot nothing is known about what may pass, so nothing does.
         let Some(active) = shared.config.current() else { return };
@@ -165,7 +164,7 @@ impl Listener {
         let shared = &self.worker.shared;
         let believed = shared.trust.current().generation();
         let domains = &active.trust.port(self.port).trust_domains;
-        let accepted = accept(stream, &self.tls, domains, shared.limits.handshake).await?;
+        let accepted = accept(stream, &self.worker.server_tls, domains, shared.limits.handshake).await?;
         let evidence = accepted.evidence.clone();
         let proof = Proof::Peer(accepted.evidence);
         let caller = Arc::new(Caller::new(id, accepted.connection, source, self, proof));

@@ -161,6 +161,7 @@ async fn serve_http1(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch)
 /// HTTP/2. On a drain the client gets a GOAWAY, and what it already asked is answered.
 async fn serve_http2(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch) {
     let worker = Arc::clone(&caller.worker);
+    let going = drain::going_away(&watch, worker.shared.grace);
     let service = service_fn(move |request| http::serve(Arc::clone(&caller), request));
     let builder = http_settings::http2_server(&worker.shared.limits);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -168,7 +169,7 @@ async fn serve_http2(stream: Box<dyn Stream>, caller: Arc<Caller>, watch: Watch)
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = watch.signaled() => {
+        () = going => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

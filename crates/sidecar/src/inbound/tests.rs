@@ -2,6 +2,7 @@
 
 mod adversary;
 mod calls;
+mod captured;
 mod frames;
 mod framing;
 mod http2;

@@ -2,21 +2,28 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bailiwick_authn::Evidence;
 use bailiwick_wire::{Endpoint, Transport};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::metrics::Direction;
 use crate::outbound::failure::Failure;
-use crate::shared::Shared;
+use crate::outbound::itself;
+use crate::shared::{Shared, Worker};
 
 /// The longest wait before validity is looked at again: a clock that is set must be noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a connection may be silent before the other side is asked whether it is there, and how often then.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The bytes of a connection to an endpoint.
 #[derive(Debug)]
@@ -44,16 +51,13 @@ pub(crate) struct Validity(Option<Evidence>);
 ///
 /// # Errors
 /// When the endpoint cannot be reached in time or is somebody else.
-pub(crate) async fn connect(shared: &Shared, endpoint: &Endpoint) -> Result<PeerConnection, Failure> {
-    let meshed = matches!(endpoint.transport, Transport::Mesh(_));
-    if shared.own_listeners.lead_back(endpoint.address, meshed) {
-        return Err(Failure::Loop);
-    }
-    let limits = &shared.limits;
-    let stream = tokio::time::timeout(limits.connect, TcpStream::connect(endpoint.address))
-        .await
-        .map_err(|_| Failure::Connect(io::ErrorKind::TimedOut.into()))?
-        .map_err(Failure::Connect)?;
+pub(crate) async fn connect(worker: &Arc<Worker>, endpoint: &Endpoint) -> Result<PeerConnection, Failure> {
+    let shared = &worker.shared;
+    let stream = if shared.is_own(endpoint.address.ip()) {
+        itself::connect(worker, endpoint.address).await?
+    } else {
+        dial(shared, endpoint).await?
+    };
     // Without this every small message waits for the peer's delayed acknowledgement.
     stream.set_nodelay(true).map_err(Failure::Connect)?;
     let expected = match &endpoint.transport {
@@ -62,7 +66,7 @@ pub(crate) async fn connect(shared: &Shared, endpoint: &Endpoint) -> Result<Peer
         }
         Transport::Mesh(expected) => expected,
     };
-    match bailiwick_authn::connect(stream, &shared.client_tls, expected, limits.handshake).await {
+    match bailiwick_authn::connect(stream, &shared.client_tls, expected, shared.limits.handshake).await {
         Ok(connected) => {
             shared.metrics.handshake_proven(Direction::Outbound);
             Ok(PeerConnection {
@@ -76,6 +80,21 @@ pub(crate) async fn connect(shared: &Shared, endpoint: &Endpoint) -> Result<Peer
             Err(error.into())
         }
     }
+}
+
+async fn dial(shared: &Shared, endpoint: &Endpoint) -> Result<TcpStream, Failure> {
+    let meshed = matches!(endpoint.transport, Transport::Mesh(_));
+    if shared.own_listeners.lead_back(endpoint.address, meshed) {
+        return Err(Failure::Loop);
+    }
+    let stream = tokio::time::timeout(shared.limits.connect, TcpStream::connect(endpoint.address))
+        .await
+        .map_err(|_| Failure::Connect(io::ErrorKind::TimedOut.into()))?
+        .map_err(Failure::Connect)?;
+    // The application's own keep-alive ends here, so it is on us to notice that the other side is gone.
+    let alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE_INTERVAL);
+    SockRef::from(&stream).set_tcp_keepalive(&alive).map_err(Failure::Connect)?;
+    Ok(stream)
 }
 
 impl Validity {

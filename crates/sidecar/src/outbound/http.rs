@@ -70,7 +70,7 @@ pub(crate) async fn call(
     let answered = if websocket { upgrade::call(&proxy, request).await } else { send(&proxy, request).await };
     Ok(answered.unwrap_or_else(|failure| {
         shared.metrics.outbound_failed(failure.reason());
-        tracing::debug!(service = %proxy.route, error = %failure, "an outbound call failed");
+        tracing::debug!(destination = %proxy.route, error = %failure, "an outbound call failed");
         failure.response(grpc, version).map(AnswerBody::Own)
     }))
 }
@@ -125,7 +125,7 @@ fn with_authority(parts: &http::request::Parts, route: &Route) -> Result<Uri, Fa
 
 /// Sends the call to one endpoint, with the HTTP version that the application used.
 async fn exchange(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     endpoint: &Endpoint,
     request: Box<Request<RequestBody>>,
 ) -> Result<Response<(Incoming, Held)>, Unanswered> {
@@ -137,14 +137,14 @@ async fn exchange(
 }
 
 async fn exchange_http1(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     endpoint: &Endpoint,
     mut request: Box<Request<RequestBody>>,
 ) -> Result<Response<(Incoming, Held)>, Unanswered> {
     let in_flight = worker.outbound.loads().begin(endpoint.address);
     let mut stale = 0;
     loop {
-        let mut lease = match worker.outbound.http1(&worker.shared, endpoint).await {
+        let mut lease = match worker.outbound.http1(worker, endpoint).await {
             Ok(lease) => lease,
             Err(failure) => return Err(Unanswered { failure, unsent: Some(request) }),
         };
@@ -173,14 +173,14 @@ async fn exchange_http1(
 }
 
 async fn exchange_http2(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     endpoint: &Endpoint,
     mut request: Box<Request<RequestBody>>,
 ) -> Result<Response<(Incoming, Held)>, Unanswered> {
     let in_flight = worker.outbound.loads().begin(endpoint.address);
     let mut stale = 0;
     loop {
-        let mut lease = match worker.outbound.http2(&worker.shared, endpoint).await {
+        let mut lease = match worker.outbound.http2(worker, endpoint).await {
             Ok(lease) => lease,
             Err(failure) => return Err(Unanswered { failure, unsent: Some(request) }),
         };

@@ -21,7 +21,7 @@ use crate::outbound::body::RequestBody;
 use crate::outbound::connect::{PeerConnection, Validity, connect};
 use crate::outbound::failure::Failure;
 use crate::outbound::load::Loads;
-use crate::shared::Shared;
+use crate::shared::{Shared, Worker};
 
 /// The connections of one thread. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -106,14 +106,15 @@ impl Pool {
     /// When the endpoint cannot be reached or is somebody else.
     pub(crate) async fn http1(
         &self,
-        shared: &Arc<Shared>,
+        worker: &Arc<Worker>,
         endpoint: &Endpoint,
     ) -> Result<Http1Lease, Failure> {
+        let shared = &worker.shared;
         let key = Key::new(shared, endpoint);
         if let Some(sender) = self.take_idle(&key) {
             return Ok(Http1Lease { pool: self.clone(), key, sender: Some(sender), fresh: false });
         }
-        let (sender, connection, validity) = http1_handshake(connect(shared, endpoint).await?).await?;
+        let (sender, connection, validity) = http1_handshake(connect(worker, endpoint).await?).await?;
         drive(shared, validity, connection.with_upgrades());
         Ok(Http1Lease { pool: self.clone(), key, sender: Some(sender), fresh: true })
     }
@@ -124,9 +125,10 @@ impl Pool {
     /// When the endpoint cannot be reached or is somebody else.
     pub(crate) async fn http2(
         &self,
-        shared: &Arc<Shared>,
+        worker: &Arc<Worker>,
         endpoint: &Endpoint,
     ) -> Result<Http2Lease, Failure> {
+        let shared = &worker.shared;
         let key = Key::new(shared, endpoint);
         let slot = Arc::clone(lock(&self.0.http2).entry(key).or_default());
         let limits = &shared.limits;
@@ -140,7 +142,7 @@ impl Pool {
         if let Some(connection) = kept.iter_mut().find(free) {
             return Ok(connection.lease());
         }
-        let peer = connect(shared, endpoint).await?;
+        let peer = connect(worker, endpoint).await?;
         let (sender, connection) =
             http2_client().handshake(TokioIo::new(peer.stream)).await.map_err(Failure::Exchange)?;
         drive(shared, peer.validity, connection);
@@ -265,11 +267,11 @@ impl Drop for Http1Lease {
 /// # Errors
 /// When the endpoint cannot be reached or is somebody else.
 pub(crate) async fn dedicated(
-    shared: &Arc<Shared>,
+    worker: &Arc<Worker>,
     endpoint: &Endpoint,
 ) -> Result<(http1::SendRequest<RequestBody>, Validity), Failure> {
-    let (sender, connection, validity) = http1_handshake(connect(shared, endpoint).await?).await?;
-    drive(shared, validity.clone(), connection.with_upgrades());
+    let (sender, connection, validity) = http1_handshake(connect(worker, endpoint).await?).await?;
+    drive(&worker.shared, validity.clone(), connection.with_upgrades());
     Ok((sender, validity))
 }
 

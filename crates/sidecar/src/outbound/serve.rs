@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_authn::{FirstBytes, peek};
-use bailiwick_policy::PortProtocol;
 use bailiwick_runtime::accept::Acceptor;
 use bailiwick_runtime::drain::Watch;
 use hyper::service::service_fn;
@@ -18,16 +18,38 @@ use crate::http_settings::{http1_server, http2_server};
 use crate::io::with_head_deadline;
 use crate::metrics::Direction;
 use crate::outbound::http::{Proxy, call};
-use crate::outbound::route::Route;
+use crate::outbound::route::{Route, Way};
 use crate::outbound::tcp;
 use crate::shared::Worker;
+
+/// How long a connection that leads nowhere may take to begin an HTTP request, which would be told so.
+const NOWHERE: Duration = Duration::from_millis(500);
 
 /// What one connection holds for as long as anything of it lives, an upgraded one included.
 #[derive(Debug)]
 pub(crate) struct Held {
     _open: OpenConnection,
     /// Tells of the drain, and delays its end.
-    pub(crate) drain: Watch,
+    drain: Watch,
+    heeds_drain: bool,
+}
+
+impl Held {
+    /// A connection that ends early in a drain: the application outlives this process.
+    pub(crate) const fn new(open: OpenConnection, drain: Watch) -> Self {
+        Self { _open: open, drain, heeds_drain: true }
+    }
+
+    /// A connection that ends when the application ends it. In a pod the application stops first, and calls others until
+    /// then: closing what it keeps open would lose the call that it is just making.
+    pub(crate) const fn of_pod(open: OpenConnection, drain: Watch) -> Self {
+        Self { _open: open, drain, heeds_drain: false }
+    }
+
+    /// The drain, for those that end early in it.
+    fn heeded(&self) -> Option<Watch> {
+        self.heeds_drain.then(|| self.drain.clone())
+    }
 }
 
 /// How a connection of the application is served.
@@ -54,14 +76,15 @@ pub(crate) async fn serve(worker: Arc<Worker>, listener: TcpListener, route: Arc
             worker.shared.metrics.connection_refused(Direction::Outbound, "limit");
             continue;
         };
-        let held = Held { _open: open, drain: worker.shared.drain.watch() };
+        let held = Held::new(open, worker.shared.drain.watch());
         tokio::spawn(connection(Arc::clone(&worker), Arc::clone(&route), stream, held));
     }
 }
 
-async fn connection(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: Held) {
-    let protocol = route.protocol(&worker.shared).await;
-    match spoken(&worker, &stream, protocol).await {
+/// Serves one connection over its route.
+pub(crate) async fn connection(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: Held) {
+    let way = route.way(&worker.shared).await;
+    match spoken(&worker, &stream, way).await {
         Spoken::Http1 => http1(worker, route, stream, held).await,
         Spoken::Http2 => http2(worker, route, stream, held).await,
         Spoken::Bytes => tcp::relay(&worker, &route, stream, held).await,
@@ -70,14 +93,14 @@ async fn connection(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, h
 }
 
 /// What the destination declares; where it declares nothing, the first bytes decide.
-async fn spoken(worker: &Worker, stream: &TcpStream, protocol: Option<PortProtocol>) -> Spoken {
+async fn spoken(worker: &Worker, stream: &TcpStream, way: Way) -> Spoken {
     let limits = &worker.shared.limits;
-    let (limit, declared) = match protocol {
-        // The server may speak first: nothing is waited for.
-        Some(PortProtocol::Tcp) => return Spoken::Bytes,
+    let (limit, declared) = match way {
+        Way::Bytes => return Spoken::Bytes,
         // A client may connect long before its first request.
-        Some(PortProtocol::Http) => (limits.idle, true),
-        Some(PortProtocol::Undeclared) | None => (limits.detection, false),
+        Way::Http => (limits.idle, true),
+        Way::Undeclared => (limits.detection, false),
+        Way::Nowhere => (NOWHERE.min(limits.detection), false),
     };
     match peek(stream, limit).await {
         Ok(FirstBytes::Http2) => Spoken::Http2,
@@ -86,6 +109,7 @@ async fn spoken(worker: &Worker, stream: &TcpStream, protocol: Option<PortProtoc
         Ok(FirstBytes::Other | FirstBytes::MeshTls | FirstBytes::OtherTls) if declared => Spoken::Http1,
         // A destination that nobody knows gets no bytes; the relay finds that out and closes.
         Ok(FirstBytes::Other | FirstBytes::MeshTls | FirstBytes::OtherTls) => Spoken::Bytes,
+        Ok(FirstBytes::Unfinished | FirstBytes::Nothing) if way == Way::Nowhere => Spoken::Bytes,
         Ok(FirstBytes::Unfinished | FirstBytes::Nothing | FirstBytes::Closed) | Err(_) => Spoken::Nothing,
     }
 }
@@ -93,14 +117,16 @@ async fn spoken(worker: &Worker, stream: &TcpStream, protocol: Option<PortProtoc
 async fn http1(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: Held) {
     let limits = worker.shared.limits.clone();
     let (stream, timer) = with_head_deadline(stream, limits.request_header);
-    let (watch, grace) = (held.drain.clone(), worker.shared.grace);
+    let (watch, grace) = (held.heeded(), worker.shared.grace);
     let draining = watch.clone();
     let proxy = Arc::new(Proxy::new(worker, route, held));
     let service = service_fn(move |request| {
         let (proxy, draining) = (Arc::clone(&proxy), draining.clone());
         async move {
             let mut answer = call(proxy, request).await?;
-            drain::announce(&draining, &mut answer);
+            if let Some(draining) = &draining {
+                drain::announce(draining, &mut answer);
+            }
             Ok::<_, Infallible>(answer)
         }
     });
@@ -110,7 +136,7 @@ async fn http1(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: 
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = drain::over(&watch, grace) => {
+        () = until(watch.as_ref().map(|watch| drain::over(watch, grace))) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -122,7 +148,8 @@ async fn http1(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: 
 
 async fn http2(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: Held) {
     let limits = worker.shared.limits.clone();
-    let drain = held.drain.clone();
+    let (watch, grace) = (held.heeded(), worker.shared.grace);
+    let going = until(watch.as_ref().map(|watch| drain::going_away(watch, grace)));
     let proxy = Arc::new(Proxy::new(worker, route, held));
     let service = service_fn(move |request| call(Arc::clone(&proxy), request));
     let connection = http2_server(&limits).serve_connection(TokioIo::new(stream), service);
@@ -131,12 +158,20 @@ async fn http2(worker: Arc<Worker>, route: Arc<Route>, stream: TcpStream, held: 
         biased;
         ended = connection.as_mut() => ended,
         // GOAWAY: open streams finish, new ones go elsewhere.
-        () = drain.signaled() => {
+        () = going => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection of the application ended");
+    }
+}
+
+/// Waits for something that may never be.
+async fn until(end: Option<impl Future<Output = ()>>) {
+    match end {
+        Some(end) => end.await,
+        None => std::future::pending().await,
     }
 }

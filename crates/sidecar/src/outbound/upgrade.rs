@@ -55,7 +55,7 @@ async fn connected(proxy: &Proxy) -> Result<(SendRequest<RequestBody>, Validity,
     loop {
         let endpoint = proxy.route.choose(worker, &tried).await?;
         let in_flight = worker.outbound.loads().begin(endpoint.address);
-        match dedicated(&worker.shared, &endpoint).await {
+        match dedicated(worker, &endpoint).await {
             Ok((sender, validity)) => return Ok((sender, validity, in_flight)),
             Err(failure) => {
                 tried.push(endpoint.address);

@@ -1,5 +1,6 @@
 //! Shared state for tests: real certificates, nobody to ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bailiwick_agent::audit::{AuditSink, EventIds};
@@ -22,6 +23,16 @@ pub(crate) fn credentials(authority: &TestAuthority, id: &str) -> Credentials {
 
 /// The state of a sidecar with a certificate for `id`, without a snapshot.
 pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc<Shared> {
+    shared_in_pod(authority, id, limits, Vec::new())
+}
+
+/// The same in a pod with these addresses, whose connections are captured.
+pub(crate) fn shared_in_pod(
+    authority: &TestAuthority,
+    id: &str,
+    limits: Limits,
+    pod_addresses: Vec<IpAddr>,
+) -> Arc<Shared> {
     let store = Arc::new(CredentialStore::default());
     store.replace(credentials(authority, id));
     let trust = Arc::new(TrustStore::new(authority.bundle()).unwrap());
@@ -49,6 +60,7 @@ pub(crate) fn shared(authority: &TestAuthority, id: &str, limits: Limits) -> Arc
         metrics,
         limits,
         own_listeners: super::OwnListeners::default(),
+        pod_addresses,
         drain: Drain::new(),
         grace: std::time::Duration::from_millis(200),
         readiness,

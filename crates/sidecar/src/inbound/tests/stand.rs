@@ -1,12 +1,12 @@
 //! A sidecar's inbound side with an application behind it, and clients with certificates.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bailiwick_agent::Candidate;
-use bailiwick_authn::{ClientTls, CredentialStore, TrustStore, connect};
+use bailiwick_authn::{AuthnError, ClientTls, CredentialStore, TrustStore, connect};
 use bailiwick_identity::{MtlsMode, Port, PortTrust, TrustConfig};
 use bailiwick_policy::{
     Body, BoundObject, Effect, HttpPermission, Layer, Methods, Mode, Origin, PathTemplate, Permission,
@@ -50,6 +50,7 @@ pub(super) struct Setup {
     pub(super) authorization_audit: bool,
     pub(super) limits: Limits,
     pub(super) application: Option<SocketAddr>,
+    pub(super) pod_addresses: Vec<IpAddr>,
 }
 
 impl Default for Setup {
@@ -60,6 +61,7 @@ impl Default for Setup {
             authorization_audit: false,
             limits: Limits::default(),
             application: None,
+            pod_addresses: Vec::new(),
         }
     }
 }
@@ -85,12 +87,13 @@ impl Stand {
     /// A sidecar that has a certificate and no snapshot.
     pub(super) async fn without_snapshot(setup: Setup) -> Self {
         let authority = TestAuthority::new("cluster.local");
-        let shared = for_test::shared(&authority, ORDERS, setup.limits.clone());
+        let shared =
+            for_test::shared_in_pod(&authority, ORDERS, setup.limits.clone(), setup.pod_addresses.clone());
         let worker = Worker::new(Arc::clone(&shared));
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
         let forward = match setup.application {
             Some(address) => address,
-            None => record_requests(Arc::clone(&seen)).await,
+            None => record_requests(Arc::clone(&seen), "127.0.0.1").await,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -148,13 +151,21 @@ impl Stand {
 
     /// A proven connection of this identity.
     pub(super) async fn client(&self, id: &str) -> TlsStream<TcpStream> {
+        self.prove(id, TcpStream::connect(self.address).await.unwrap()).await.unwrap()
+    }
+
+    /// Proves this identity on a connection.
+    pub(super) async fn prove(
+        &self,
+        id: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, AuthnError> {
         let store = Arc::new(CredentialStore::default());
         store.replace(for_test::credentials(&self.authority, id));
         let trust = Arc::new(TrustStore::new(self.authority.bundle()).unwrap());
         let tls = ClientTls::mesh(store, trust);
-        let stream = TcpStream::connect(self.address).await.unwrap();
         let expected = ORDERS.parse().unwrap();
-        connect(stream, &tls, &expected, Duration::from_secs(5)).await.unwrap().stream
+        Ok(connect(stream, &tls, &expected, Duration::from_secs(5)).await?.stream)
     }
 
     /// Sends bytes on a proven connection and reads until the sidecar closes it or is silent for a while.
@@ -169,6 +180,11 @@ impl Stand {
         let request =
             format!("{method} {target} HTTP/1.1\r\nhost: orders\r\n{headers}connection: close\r\n\r\n");
         self.exchange(id, request.as_bytes()).await
+    }
+
+    /// Another port of the application, on this address.
+    pub(super) async fn application(&self, ip: &str) -> SocketAddr {
+        record_requests(Arc::clone(&self.seen), ip).await
     }
 
     /// What the application saw so far.
@@ -199,8 +215,9 @@ pub(super) fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("closed")
 }
 
-async fn record_requests(seen: Arc<Mutex<Vec<Seen>>>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// An application that answers every request with `ok`, on a port of this address.
+async fn record_requests(seen: Arc<Mutex<Vec<Seen>>>, ip: &str) -> SocketAddr {
+    let listener = TcpListener::bind((ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {

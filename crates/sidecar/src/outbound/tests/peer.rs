@@ -19,8 +19,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Limits;
+use crate::metrics::Direction;
 use crate::outbound::route::Route;
-use crate::outbound::serve::serve;
+use crate::outbound::serve::{Held, connection, serve};
 use crate::shared::{Worker, for_test};
 
 pub(super) const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
@@ -151,12 +152,43 @@ impl Sidecar {
 
     /// With any answer of the control plane.
     pub(super) async fn leading(authority: &TestAuthority, destination: Destination) -> Self {
-        Self::over(authority, Route::fixed("shop/orders:8080".parse().unwrap(), destination)).await
+        Self::over(authority, Route::new("shop/orders:8080".parse().unwrap()).answered(destination)).await
     }
 
     /// With a control plane that does not answer.
     pub(super) async fn unanswered(authority: &TestAuthority) -> Self {
         Self::over(authority, Route::new("shop/orders:8080".parse().unwrap())).await
+    }
+
+    /// In a pod, for an application that calls this address.
+    pub(super) async fn called_at(
+        authority: &TestAuthority,
+        called: SocketAddr,
+        destination: Destination,
+    ) -> Self {
+        Self::redirecting(authority, Route::to_address(called).unwrap().answered(destination)).await
+    }
+
+    /// In a pod, with a control plane that does not answer.
+    pub(super) async fn called_at_unanswered(authority: &TestAuthority, called: SocketAddr) -> Self {
+        Self::redirecting(authority, Route::to_address(called).unwrap()).await
+    }
+
+    async fn redirecting(authority: &TestAuthority, route: Route) -> Self {
+        let worker = Worker::new(for_test::shared(authority, WEB, Limits::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, route) = (listener.local_addr().unwrap(), Arc::new(route));
+        let accepting = Arc::clone(&worker);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (worker, shared) = (Arc::clone(&accepting), &accepting.shared);
+                let open = shared.connections.enter(Direction::Outbound).unwrap();
+                let held = Held::of_pod(open, shared.drain.watch());
+                tokio::spawn(connection(worker, Arc::clone(&route), stream, held));
+            }
+        });
+        Self { worker, address }
     }
 
     async fn over(authority: &TestAuthority, route: Route) -> Self {
