@@ -51,7 +51,7 @@ impl Annotations {
     fn add(&mut self, key: &str, value: &str) -> Result<(), Refusal> {
         let invalid = |message: String| invalid(key, &message);
         match key {
-            names::OPAQUE_PORTS => drop(ports::read(value).map_err(invalid)?),
+            names::OPAQUE_PORTS => ports::check_opaque(value).map_err(invalid)?,
             names::SKIP_INBOUND_PORTS => self.skip_inbound = Some(ports::read(value).map_err(invalid)?),
             names::SKIP_OUTBOUND_PORTS => self.skip_outbound = Some(ports::read(value).map_err(invalid)?),
             names::PROXY_CPU => self.cpu = Some(Cpu::read(value).map_err(invalid)?),

@@ -3,12 +3,36 @@
 use bailiwick_pod::ports::RESERVED;
 
 const MAXIMUM_ENTRIES: usize = 64;
+/// A snapshot names each opaque port.
+const MAXIMUM_OPAQUE: usize = 4_096;
 
 /// Reads a list of ports and ranges, and writes it without space.
 ///
 /// # Errors
 /// With what is wrong and what to write.
 pub(crate) fn read(text: &str) -> Result<String, String> {
+    let ranges = ranges(text)?;
+    let written = ranges.into_iter().map(
+        |(low, high)| {
+            if low == high { low.to_string() } else { format!("{low}-{high}") }
+        },
+    );
+    Ok(written.collect::<Vec<_>>().join(","))
+}
+
+/// Checks a list of ports whose bytes are not read.
+///
+/// # Errors
+/// With what is wrong and what to write.
+pub(crate) fn check_opaque(text: &str) -> Result<(), String> {
+    let count: usize = ranges(text)?.into_iter().map(|(low, high)| usize::from(high - low) + 1).sum();
+    if count > MAXIMUM_OPAQUE {
+        return Err(format!("these are {count} ports; write at most {MAXIMUM_OPAQUE}"));
+    }
+    Ok(())
+}
+
+fn ranges(text: &str) -> Result<Vec<(u16, u16)>, String> {
     let entries: Vec<&str> = text.split(',').map(str::trim).collect();
     if entries.len() > MAXIMUM_ENTRIES {
         return Err(format!(
@@ -16,11 +40,10 @@ pub(crate) fn read(text: &str) -> Result<String, String> {
             entries.len()
         ));
     }
-    let written: Result<Vec<String>, String> = entries.into_iter().map(entry).collect();
-    Ok(written?.join(","))
+    entries.into_iter().map(range).collect()
 }
 
-fn entry(text: &str) -> Result<String, String> {
+fn range(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (Some(low), Some(high)) = (port(first), port(last)) else {
         return Err(format!("`{text}` is no port; write ports from 1 to 65535 and ranges, `3306,9000-9100`"));
@@ -30,8 +53,7 @@ fn entry(text: &str) -> Result<String, String> {
     }
     match RESERVED.iter().find(|reserved| (low..=high).contains(*reserved)) {
         Some(reserved) => Err(format!("`{text}` holds {reserved}, which the sidecar uses; leave it out")),
-        None if low == high => Ok(low.to_string()),
-        None => Ok(format!("{low}-{high}")),
+        None => Ok((low, high)),
     }
 }
 

@@ -88,3 +88,60 @@ fn a_pod_security_level_that_forbids_the_capture_gets_one_clear_error() {
         assert!(matches!(mutate_in("shop", &labels, &pod), Ok(Outcome::Patch(_))));
     }
 }
+
+#[test]
+fn lists_of_ports_are_bounded() {
+    let with = |name: &str, value: &str| {
+        json!({
+            "metadata": {"annotations": {name: value}},
+            "spec": {"containers": [{"name": "app"}]},
+        })
+    };
+    let many = vec!["1"; 65].join(",");
+    for (value, expected) in [
+        ("", "`` is no port"),
+        ("80,", "`` is no port"),
+        ("0", "`0` is no port"),
+        ("65536", "`65536` is no port"),
+        ("+80", "`+80` is no port"),
+        ("080", "`080` is no port"),
+        ("9000-8000", "write the lower port first"),
+        ("1-2-3", "`1-2-3` is no port"),
+        ("15006", "which the sidecar uses"),
+        ("16000-30000", "these are 14001 ports"),
+        (many.as_str(), "it has 65 entries"),
+    ] {
+        let said = refused(&with("bailiwick.dev/opaque-ports", value));
+        assert!(said.contains(expected), "{value}: {said}");
+    }
+    for value in ["80", "1-1024, 3306 ,5432", "65535"] {
+        assert!(mutate_in(NAMESPACE, &[], &with("bailiwick.dev/opaque-ports", value)).is_ok(), "{value}");
+    }
+    // Every port is left out where that is permitted.
+    let all = with("bailiwick.dev/skip-outbound-ports", "16000-65535");
+    assert!(mutate_in("legacy", &[], &all).is_ok());
+}
+
+#[test]
+fn amounts_are_bounded() {
+    for (name, value, good) in [
+        ("cpu", "1m", true),
+        ("cpu", "0.5", true),
+        ("cpu", "4", true),
+        ("cpu", "4001m", false),
+        ("cpu", "0", false),
+        ("cpu", "-1", false),
+        ("cpu", "1e3", false),
+        ("cpu", "0.0001", false),
+        ("memory", "16Mi", true),
+        ("memory", "67108864", true),
+        ("memory", "0.5Gi", true),
+        ("memory", "5Gi", false),
+        ("memory", "99999999999999999999Gi", false),
+        ("memory", "64mi", false),
+    ] {
+        let key = format!("bailiwick.dev/proxy-{name}");
+        let pod = json!({"metadata": {"annotations": {key: value}}, "spec": {"containers": []}});
+        assert_eq!(mutate_in(NAMESPACE, &[], &pod).is_ok(), good, "{name} {value}");
+    }
+}
