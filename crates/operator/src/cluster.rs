@@ -17,12 +17,15 @@ mod destinations;
 mod epoch;
 mod events;
 mod facts;
+#[cfg(test)]
+mod fake_api;
 mod identity;
 mod injection;
 mod marks;
 mod single;
 mod source;
 mod stores;
+mod uninjected;
 mod watch;
 mod webhook;
 

@@ -24,7 +24,7 @@ use super::injection::Injection;
 use super::marks::ClusterMarks;
 use super::source::ClusterSource;
 use super::stores::{Store, Stores};
-use super::{authority, bundles, catch_up, epoch, watch, webhook};
+use super::{authority, bundles, catch_up, epoch, uninjected, watch, webhook};
 use crate::app::{Running, serve_admin};
 use crate::config::{ClusterSettings, Config};
 use crate::control::{Control, Places, Worker};
@@ -90,7 +90,11 @@ fn admission(
     let root = Arc::clone(&control.authority);
     let bundle = bundle_pem(&root.bundle());
     tokio::spawn(authority::watch(context.clone(), secret, root, events.clone()));
-    tokio::spawn(bundles::keep(context.clone(), bundle, leads, events.clone()));
+    tokio::spawn(bundles::keep(context.clone(), bundle, Arc::clone(&leads), events.clone()));
+    let gauge =
+        control.metrics.gauge("pods_not_injected", "Pods of enrolled namespaces that have no sidecar");
+    let told = (events.clone(), gauge);
+    tokio::spawn(uninjected::watch(context.clone(), injection.clone(), leads, told));
     Ok(events)
 }
 

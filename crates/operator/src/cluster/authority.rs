@@ -1,5 +1,8 @@
 //! The mesh's root in a cluster: a Secret, made once by whichever replica comes first, or the user's own.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

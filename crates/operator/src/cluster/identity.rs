@@ -16,6 +16,9 @@ mod refusal;
 mod review;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;

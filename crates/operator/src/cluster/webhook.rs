@@ -15,6 +15,9 @@ mod keep;
 mod registration;
 mod review;
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -91,6 +91,8 @@ async fn ask<T>(what: &'static str, answer: impl Future<Output = kube::Result<T>
 fn words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         format!("{} ({})", status.message, status.code)
+    } else if let kube::Error::SerdeError(_) = error {
+        "its answer cannot be read".to_owned()
     } else {
         "no connection".to_owned()
     }
