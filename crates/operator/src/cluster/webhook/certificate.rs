@@ -227,7 +227,7 @@ mod tests {
                 parts = again(&next);
                 steps += 1;
             }
-            let old = split(&history[history.len() - 3]);
+            let old = split(&history[history.len() - 2]);
             assert!(old.iter().any(|authority| leaf_of(&parts, authority)), "minute {minute}");
             history.push(parts.bundle());
         }
