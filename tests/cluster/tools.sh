@@ -18,14 +18,10 @@ tools_debootstrap() {
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
   fi
-  # `$1` is the new root, which mmdebstrap fills in.
-  # shellcheck disable=SC2016
   mmdebstrap --mode=root --variant=minbase --include="$(tools_packages)" \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    --customize-hook='chroot "$1" install -d -o postgres -g postgres /run/postgresql' \
-    --customize-hook='chroot "$1" install -d -o mysql -g mysql /run/mysqld' \
     bookworm "$1"
 }
 
