@@ -42,7 +42,7 @@ pub(crate) enum Uninstall {
 pub(crate) enum UninstallError {
     /// Namespaces are enrolled.
     #[error(
-        "namespaces are enrolled: {}. Without the operator their pods get no new certificates and lose each other within a day, and new pods are not protected. Take the label `{INJECT_LABEL}` from each and restart its Deployments, or go on all the same: helm upgrade --reuse-values --set uninstall.force=true, then helm uninstall again",
+        "namespaces are enrolled: {}. Without the operator their pods get no new certificates and lose each other within a day, and new pods are not protected. Take the label `{INJECT_LABEL}` from each and restart its Deployments, then uninstall again. `helm rollback` puts the release back as it was; `helm uninstall --no-hooks` goes on all the same",
         .0.join(", ")
     )]
     Enrolled(Vec<String>),
@@ -167,7 +167,7 @@ mod tests {
     async fn an_enrolled_namespace_keeps_the_release_and_its_webhooks() {
         let (client, asked) = server();
         let refused = before(client, false).await.unwrap_err().to_string();
-        assert!(refused.contains("enrolled: shop") && refused.contains("uninstall.force=true"), "{refused}");
+        assert!(refused.contains("enrolled: shop") && refused.contains("--no-hooks"), "{refused}");
         assert_eq!(asked.lock().unwrap().len(), 1, "nothing was removed");
     }
 
