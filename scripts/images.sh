@@ -48,7 +48,8 @@ build_program() {
   read -ra arguments <<<"$(selection "$1")"
   say "building bailiwick-$1 ($profile)"
   cargo build --locked --quiet --profile "$profile" --target "$triple" --bin "$binary" "${arguments[@]}"
-  install -m 555 "$CARGO_TARGET_DIR/$triple/$profile/$binary" "$out/context/bailiwick-$1"
+  # Without symbols: a third of the size. What panics still says where.
+  install -s -m 755 "$CARGO_TARGET_DIR/$triple/$profile/$binary" "$out/context/bailiwick-$1"
   if have ldd && ldd "$out/context/bailiwick-$1" 2>/dev/null | grep -q '=>'; then fail "bailiwick-$1 is not static"; fi
 }
 
@@ -115,7 +116,7 @@ make_image() {
     --program "$out/context/bailiwick-$image" -- "${arguments[@]}" >"$out/bailiwick-$image.cdx.json"
   size=$(wc -c <"$out/context/bailiwick-$image") limit=$(limit_of "$image")
   printf '%-36s %5s MB  %s\n' "$reference" "$(megabytes "$size")" "${archive#"$ROOT/"}"
-  if ((limit > 0 && size > limit * 1000000)) && [[ $profile == release ]]; then
+  if ((limit > 0 && size > limit * 1000000)); then
     fail "$reference has $(megabytes "$size") MB, and may have $limit MB"
   fi
 }

@@ -46,6 +46,8 @@ parse_arguments "$@"
 use_pinned_toolchain
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 if [[ ${CI:-} == true ]]; then export CARGO_INCREMENTAL=0; fi
+# The images of a release take twice the time to build: BAILIWICK_IMAGE_PROFILE=release tests those.
+export BAILIWICK_IMAGE_PROFILE=${BAILIWICK_IMAGE_PROFILE:-image-test}
 
 tools="$(cache_root)/tools-$(rustc -vV | digest)"
 export BAILIWICK_TOOLS=$tools PATH="$tools/bin:$PATH"

@@ -4,12 +4,14 @@
 #   tests/e2e/run.sh [prepare] [NAME…]
 #
 # `prepare` ends after the installation. NAME is a part of a test's name; without one all run: `calm` and `hostile` side by side, then
-# `storms` one at a time. BAILIWICK_E2E_KEEP=1 leaves the tests' namespaces. BAILIWICK_IMAGE_PROFILE as in scripts/images.sh.
+# `storms` one at a time. BAILIWICK_E2E_KEEP=1 leaves the tests' namespaces. BAILIWICK_IMAGE_PROFILE as
+# in scripts/images.sh; image-test where it is not set.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 cd "$ROOT"
 use_pinned_toolchain
+export BAILIWICK_IMAGE_PROFILE=${BAILIWICK_IMAGE_PROFILE:-image-test}
 
 export BAILIWICK_E2E_CLUSTER=$ROOT/tests/cluster/cluster.sh
 export BAILIWICK_E2E_NAMESPACE=bailiwick-system
