@@ -157,7 +157,7 @@ projected() {
   token=$(k exec projected -- cat /projected/token)
   claims=$(cut -d. -f2 <<<"$token" | tr '_-' '/+' | base64 -d 2>/dev/null || true)
   [[ $claims == *'"aud":["bailiwick-check"]'* && $claims == *'"pod":{"name":"projected"'* ]]
-  kubectl create --output 'jsonpath={.status.authenticated}' -f - <<END | grep -q true
+  kubectl create --raw /apis/authentication.k8s.io/v1/tokenreviews -f - <<END | grep -q '"authenticated":true'
 {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "$token", "audiences": ["bailiwick-check"]}}
 END
 }
