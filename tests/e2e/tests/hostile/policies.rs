@@ -44,6 +44,8 @@ impl Copies {
             "-o",
             "json",
         ])?)?;
+        let warnings = found.pointer("/status/typeChecking/expressionWarnings");
+        ensure!(warnings.is_none(), "the API server doubts `{policy}`: {warnings:?}");
         let mut spec = found.get("spec").context("a policy without spec")?.clone();
         let constraints = spec.get_mut("matchConstraints").and_then(Value::as_object_mut);
         let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}});
