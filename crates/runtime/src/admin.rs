@@ -6,6 +6,7 @@
 //! | `/live` | 200 as long as the process can answer |
 //! | `/metrics` | OpenMetrics text |
 //! | `/config` | what the caller's closure gives, as JSON; 404 without one |
+//! | what the caller adds | what its closure gives for the query, as JSON; 404 where that is nothing |
 //!
 //! Nothing here changes anything (security case L1): the application beside a sidecar reaches this port. Everything
 //! but GET is 405. A connection carries one request and is bounded in number and time, so that a slow client costs a
@@ -46,12 +47,29 @@ const JSON: &str = "application/json";
 /// Gives the configuration as JSON text, without secrets.
 type ConfigDump = dyn Fn() -> String + Send + Sync;
 
+/// Answers a question of the caller's own as JSON text, without secrets; `None` is 404.
+type Route = dyn Fn(Query<'_>) -> Option<String> + Send + Sync;
+
+/// The query of a request, as sent: values are not decoded, so a value that needs escapes never matches anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    /// The first value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+}
+
 /// What the admin server answers from; bind it with [`Admin::bind`].
 #[derive(Clone)]
 pub struct Admin {
     readiness: Readiness,
     metrics: Metrics,
     config_dump: Option<Arc<ConfigDump>>,
+    routes: Vec<(&'static str, Arc<Route>)>,
 }
 
 /// An admin server with its port, not answering yet.
@@ -84,13 +102,25 @@ impl Admin {
     /// One that answers from these.
     #[must_use]
     pub fn new(readiness: Readiness, metrics: Metrics) -> Self {
-        Self { readiness, metrics, config_dump: None }
+        Self { readiness, metrics, config_dump: None, routes: Vec::new() }
     }
 
     /// Answers `/config` with what `dump` gives: JSON text, and never a secret (security case L3).
     #[must_use]
     pub fn with_config(mut self, dump: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.config_dump = Some(Arc::new(dump));
+        self
+    }
+
+    /// Answers one more path with what `answer` gives for the query: JSON text, and never a secret; 404 where it gives
+    /// nothing. The paths above cannot be replaced.
+    #[must_use]
+    pub fn with_route(
+        mut self,
+        path: &'static str,
+        answer: impl Fn(Query<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.routes.push((path, Arc::new(answer)));
         self
     }
 
@@ -118,17 +148,21 @@ impl Admin {
     /// Answers one request, for a server of the caller's own.
     #[must_use]
     pub fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        self.answer_query(method, path, "")
+    }
+
+    fn answer_query(&self, method: &Method, path: &str, query: &str) -> Response<Full<Bytes>> {
         let answer: fn(&Self) -> Response<Full<Bytes>> = match path {
             "/ready" => Self::ready,
             "/live" => Self::live,
             "/metrics" => Self::metrics,
             "/config" if self.config_dump.is_some() => Self::config,
-            _ => return text(StatusCode::NOT_FOUND, "not found\n"),
+            _ => match self.routes.iter().find(|(known, _)| *known == path) {
+                Some((_, route)) => return routed(method, || route(Query(query))),
+                None => return not_found(),
+            },
         };
-        if method == Method::GET {
-            return answer(self);
-        }
-        only_get()
+        if method == Method::GET { answer(self) } else { only_get() }
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
@@ -149,9 +183,20 @@ impl Admin {
     fn config(&self) -> Response<Full<Bytes>> {
         match &self.config_dump {
             Some(dump) => body(StatusCode::OK, JSON, dump()),
-            None => text(StatusCode::NOT_FOUND, "not found\n"),
+            None => not_found(),
         }
     }
+}
+
+fn routed(method: &Method, answer: impl Fn() -> Option<String>) -> Response<Full<Bytes>> {
+    if method != Method::GET {
+        return only_get();
+    }
+    answer().map_or_else(not_found, |json| body(StatusCode::OK, JSON, json))
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    text(StatusCode::NOT_FOUND, "not found\n")
 }
 
 /// Answers `GET /ready` as the admin server does, and nothing else: for a port that shows only this.
@@ -231,7 +276,11 @@ impl BoundAdmin {
 
 async fn serve_connection(admin: Admin, stream: TcpStream) -> Result<(), hyper::Error> {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let answer = admin.answer(request.method(), request.uri().path());
+        let answer = admin.answer_query(
+            request.method(),
+            request.uri().path(),
+            request.uri().query().unwrap_or_default(),
+        );
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()

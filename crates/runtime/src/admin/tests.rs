@@ -154,3 +154,23 @@ async fn a_slow_client_loses_its_place_after_the_header_timeout() {
     assert!(waited > Duration::from_secs(4), "over the limit a client waits its turn: {waited:?}");
     assert!(waited < Duration::from_secs(8), "{waited:?}");
 }
+
+#[tokio::test]
+async fn a_route_of_the_callers_own_answers_by_its_query_and_replaces_nothing() {
+    let (readiness, _starting) = Readiness::starting();
+    let why =
+        |query: Query<'_>| query.get("id").filter(|id| *id == "a1").map(|id| format!("{{\"id\":\"{id}\"}}"));
+    let admin = Admin::new(readiness, Metrics::new("bailiwick"))
+        .with_route("/why", why)
+        .with_route("/live", |_| Some("{}".to_owned()));
+    let bound = admin.bind(&AdminConfig::loopback(loopback())).unwrap();
+    let address = bound.address();
+    tokio::spawn(bound.serve(std::future::pending()));
+    let (status, answer) = call(address, "GET", "/why?x=1&id=a1").await;
+    assert!(status == 200 && answer.ends_with("{\"id\":\"a1\"}"), "{answer}");
+    for path in ["/why", "/why?id=b", "/why?id", "/why?xid=a1", "/why/?id=a1", "/config"] {
+        assert_eq!(call(address, "GET", path).await.0, 404, "{path}");
+    }
+    assert_eq!(call(address, "POST", "/why?id=a1").await.0, 405);
+    assert!(call(address, "GET", "/live").await.1.ends_with("live\n"));
+}
