@@ -8,7 +8,8 @@ mod tests {
     fn generated_code_is_current() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let proto = root.join("proto");
-        let files = ["bailiwick/v1/snapshot.proto", "bailiwick/v1/control.proto"];
+        let files =
+            ["bailiwick/v1/snapshot.proto", "bailiwick/v1/control.proto", "bailiwick/v1/replicas.proto"];
         let descriptors = protox::compile(files, [&proto]).expect("the .proto files compile");
         let out = tempfile::tempdir().expect("a temporary folder");
         tonic_prost_build::configure()
