@@ -19,13 +19,22 @@ mod events;
 mod facts;
 #[cfg(test)]
 mod fake_api;
+mod fleet;
 mod identity;
 mod injection;
+mod lease;
+mod live;
 mod marks;
+mod notices;
+mod replicas;
+mod reporting;
 mod single;
 mod source;
+mod status_writer;
 mod stores;
+mod summary;
 mod uninjected;
+mod view;
 mod watch;
 mod webhook;
 
@@ -36,3 +45,4 @@ pub(crate) use app::start;
 pub(crate) use destinations::{Asker, ClusterDirectory};
 pub(crate) use identity::Reviewer;
 pub(crate) use marks::ClusterMarks;
+pub(crate) use replicas::ReplicasService;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bailiwick_identity::SpiffeId;
-use bailiwick_policy::WorkloadKey;
+use bailiwick_policy::{SnapshotId, WorkloadKey};
 use bailiwick_runtime::drain;
 use bailiwick_wire::proto::client_message::Kind;
 use bailiwick_wire::proto::configuration_server::Configuration;
@@ -48,6 +48,8 @@ pub(crate) struct ConfigurationService {
 struct NotAdmitted {
     reason: &'static str,
     status: Status,
+    /// Set if it is too old for what it is to enforce: who it is, and its version.
+    too_old: Option<(SidecarKey, String)>,
 }
 
 /// A sidecar that was let in.
@@ -77,6 +79,9 @@ impl Configuration for ConfigurationService {
             return Err(Status::invalid_argument("the first message must be a Hello"));
         };
         let admitted = admit(&hello, &caller, &self.publisher).map_err(|refusal| {
+            if let Some((key, version)) = &refusal.too_old {
+                self.status.too_old(key, version);
+            }
             self.tell(&refusal, &caller);
             refusal.status
         })?;
@@ -141,6 +146,7 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
     let invalid = |what: &str| NotAdmitted {
         reason: "malformed",
         status: Status::invalid_argument(format!("the Hello's {what} is malformed")),
+        too_old: None,
     };
     let workload = WorkloadKey {
         namespace: hello.namespace.parse().map_err(|_| invalid("namespace"))?,
@@ -163,13 +169,15 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
     if published.identity != *caller.id() {
         return Err(not_yours(caller, &workload));
     }
+    let key = SidecarKey { workload, instance: hello.instance.clone() };
     // One level exists. A sidecar of a lower one than a snapshot needs is to get a denial in its own level here.
     if hello.schema_level < SCHEMA_LEVEL {
         let status = Status::failed_precondition(format!(
             "the sidecar understands schema level {}, this operator speaks {SCHEMA_LEVEL}: upgrade the sidecar",
             hello.schema_level
         ));
-        return Err(NotAdmitted { reason: "schema-level", status });
+        let too_old = Some((key, hello.sidecar_version.clone()));
+        return Err(NotAdmitted { reason: "schema-level", status, too_old });
     }
     let facts = SidecarFacts {
         version: hello.sidecar_version.clone(),
@@ -177,8 +185,12 @@ fn admit(hello: &Hello, caller: &Caller, publisher: &Publisher) -> Result<Admitt
         identity: caller.id().clone(),
         certificate_serial: caller.peer.serial().to_owned(),
         certificate_not_after: caller.peer.not_after(),
+        held: hello
+            .held
+            .as_ref()
+            .and_then(|held| held.snapshot_id.as_slice().try_into().ok())
+            .map(SnapshotId),
     };
-    let key = SidecarKey { workload, instance: hello.instance.clone() };
     Ok(Admitted { key, identity: published.identity.clone(), facts, bundle })
 }
 
@@ -188,12 +200,12 @@ fn not_counted(refusal: ConnectRefusal) -> NotAdmitted {
         ConnectRefusal::CertificateInUse => ("certificate-in-use", Code::AlreadyExists),
         ConnectRefusal::TooMany => ("too-many-sidecars", Code::ResourceExhausted),
     };
-    NotAdmitted { reason, status: Status::new(code, refusal.to_string()) }
+    NotAdmitted { reason, status: Status::new(code, refusal.to_string()), too_old: None }
 }
 
 fn not_yours(caller: &Caller, workload: &WorkloadKey) -> NotAdmitted {
     let message = format!("`{}` is not the identity of workload `{workload}`", caller.id());
-    NotAdmitted { reason: "not-own-workload", status: Status::permission_denied(message) }
+    NotAdmitted { reason: "not-own-workload", status: Status::permission_denied(message), too_old: None }
 }
 
 /// Printable ASCII, so that it can stand in a log line and in a status.

@@ -27,6 +27,7 @@ use crate::own_certificate;
 use crate::pipeline::Outlets;
 use crate::publish::Publisher;
 use crate::rate::{IssueLimits, Rate};
+use crate::reports::{Denials, ReportsService};
 use crate::serve::{Listener, Services};
 use crate::status::StatusBoard;
 
@@ -34,6 +35,8 @@ use crate::status::StatusBoard;
 const ISSUE_ALL: Rate = Rate { burst: 1000, per_second: 500 };
 /// A workload's replicas may all start at once; a loop of one workload stays small.
 const ISSUE_EACH: Rate = Rate { burst: 200, per_second: 10 };
+/// Denials of an answer where the question does not say how many.
+const DENIALS: usize = 100;
 
 /// Everything that serves, whatever the source of the world is.
 pub(crate) struct Control {
@@ -47,6 +50,8 @@ pub(crate) struct Control {
     pub(crate) credentials: Arc<CredentialStore>,
     pub(crate) trust: Arc<TrustStore>,
     pub(crate) audit: AuditLog,
+    /// What `why` answers from.
+    pub(crate) denials: Arc<Denials>,
 }
 
 /// The ports, taken and not answered yet.
@@ -127,16 +132,26 @@ impl Control {
             credentials,
             trust: Arc::new(TrustStore::new(bundle)?),
             audit,
+            denials: Arc::default(),
         })
     }
 
-    /// Takes the ports that both sources have.
-    pub(crate) fn bind(&self, config: &Config) -> anyhow::Result<Bound> {
+    /// Takes the ports that both sources have. `dump` is what `/config` answers.
+    pub(crate) fn bind(
+        &self,
+        config: &Config,
+        dump: impl Fn() -> String + Send + Sync + 'static,
+    ) -> anyhow::Result<Bound> {
         let identity = Acceptor::new(listen(config.identity_listen, ReusePort::No)?);
         let configuration = Acceptor::new(listen(config.configuration_listen, ReusePort::No)?);
-        let status = Arc::clone(&self.outlets.status);
+        let (why, list) = (Arc::clone(&self.denials), Arc::clone(&self.denials));
         let admin = Admin::new(self.readiness.clone(), self.metrics.clone())
-            .with_config(move || status.to_json())
+            .with_config(dump)
+            .with_route("/why", move |query| why.why(query.get("id")?))
+            .with_route("/denials", move |query| {
+                let limit = query.get("limit").and_then(|limit| limit.parse().ok());
+                Some(list.list(query.get("namespace"), limit.unwrap_or(DENIALS)))
+            })
             .bind(&config.admin)?;
         Ok(Bound { identity, configuration, admin })
     }
@@ -172,11 +187,17 @@ impl Control {
             publisher: Arc::clone(&publisher),
             status,
             audit: self.audit.clone(),
+            metrics: metrics.clone(),
+            drain: drain.watch(),
+        };
+        let reports = ReportsService {
+            publisher: Arc::clone(&publisher),
+            denials: Arc::clone(&self.denials),
             metrics,
             drain: drain.watch(),
         };
         let destinations = DestinationsService::new(publisher, directory, drain.watch());
-        let workloads = Services::workloads(configuration, destinations);
+        let workloads = Services::workloads(configuration, destinations, reports);
         (self.listener(identity, drain), self.listener(workloads, drain))
     }
 

@@ -34,7 +34,8 @@ pub(crate) fn start(config: &Config, settings: &FolderSettings) -> anyhow::Resul
     }
     let worker = Worker::spawn(move |stopped| watcher.run(stopped))?;
     let drain = Drain::new();
-    let bound = control.bind(config)?;
+    let status = Arc::clone(&control.outlets.status);
+    let bound = control.bind(config, move || status.to_json())?;
     let places = bound.places()?;
     let directory = Directory::Folder(Arc::clone(&control.outlets.publisher));
     control.serve(bound.identity, bound.configuration, (Prover::Files(tokens), directory), &drain);

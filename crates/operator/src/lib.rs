@@ -35,6 +35,7 @@ mod pipeline;
 mod publish;
 mod rate;
 mod ready_file;
+mod reports;
 mod serve;
 mod source;
 mod state;

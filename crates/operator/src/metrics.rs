@@ -22,6 +22,10 @@ pub(crate) struct OperatorMetrics {
     pub(crate) issued: Counter,
     pub(crate) audit_events_dropped: Counter,
     pub(crate) source_problems: Gauge,
+    pub(crate) denials_reported: Counter,
+    pub(crate) denials_left_out: Counter,
+    pub(crate) leads: Gauge,
+    pods_in_audit: Family<Labels, Gauge>,
     refused: Family<Labels, Counter>,
 }
 
@@ -52,12 +56,30 @@ impl OperatorMetrics {
             audit_events_dropped: metrics
                 .counter("audit_events_dropped", "Audit events that did not fit into the queue"),
             source_problems: metrics.gauge("source_errors", "Errors in the objects of the source"),
+            denials_reported: metrics
+                .counter("denials_reported", "Denials that sidecars told of and that were kept for `why`"),
+            denials_left_out: metrics.counter(
+                "denials_left_out",
+                "Denials that were not kept for `why`, since there were too many",
+            ),
+            leads: metrics.gauge("leads", "1 while this replica writes the status of objects"),
+            pods_in_audit: metrics.register(
+                "pods_in_audit",
+                "Running pods with a sidecar whose namespace is in audit, by system",
+                Family::default(),
+            ),
             refused: metrics.register(
                 "authn_refused",
                 "Proofs of identity that were refused, by reason",
                 Family::default(),
             ),
         }
+    }
+
+    /// How many pods enforce less than everything, since their namespace is in audit of a system.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn in_audit(&self, system: &'static str, pods: i64) {
+        self.pods_in_audit.get_or_create_owned(&vec![("system", system)]).set(pods);
     }
 
     /// Counts a refused proof of identity.

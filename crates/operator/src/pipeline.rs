@@ -36,6 +36,8 @@ pub(crate) struct Input {
     pub(crate) seen: BTreeMap<String, u64>,
     /// Workloads that are there and get no snapshot: their pods have no sidecar and are to have none.
     pub(crate) unserved: BTreeSet<WorkloadKey>,
+    /// `metadata.uid` of the objects, where the source has them.
+    pub(crate) uids: BTreeMap<ObjectKey, String>,
 }
 
 /// Where publications go.
@@ -170,7 +172,7 @@ impl Pipeline {
             objects: compiled
                 .objects
                 .iter()
-                .map(|(key, outcome)| record(key, outcome, &ready.replaced))
+                .map(|(key, outcome)| record(key, outcome, (&ready.replaced, &input.uids)))
                 .collect(),
             workloads: ready.workloads.clone(),
             diagnostics: ready.diagnostics.iter().map(one_line).collect(),
@@ -242,7 +244,11 @@ pub(crate) fn one_line(diagnostic: &Diagnostic) -> String {
     format!("{} {severity}: {object}{field}{joint}{}", diagnostic.code, diagnostic.message)
 }
 
-fn record(key: &ObjectKey, outcome: &ObjectOutcome, replaced: &BTreeSet<Origin>) -> ObjectRecord {
+fn record(
+    key: &ObjectKey,
+    outcome: &ObjectOutcome,
+    (replaced, uids): (&BTreeSet<Origin>, &BTreeMap<ObjectKey, String>),
+) -> ObjectRecord {
     let too_large = replaced.iter().any(|origin| {
         let kind = match origin.layer {
             Layer::Cluster => ObjectKind::ClusterPolicy,
@@ -260,11 +266,13 @@ fn record(key: &ObjectKey, outcome: &ObjectOutcome, replaced: &BTreeSet<Origin>)
     };
     ObjectRecord {
         key: key.clone(),
+        uid: uids.get(key).cloned().unwrap_or_default(),
         generation: outcome.generation,
         accepted,
         resolved: verdict(&outcome.resolved_refs, "RefNotFound"),
         audit: outcome.audit,
         workloads: outcome.targeted.iter().cloned().collect(),
+        depends_on: outcome.depends_on.clone(),
     }
 }
 

@@ -64,6 +64,29 @@ impl Bucket {
     }
 }
 
+/// One bucket of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meter {
+    rate: Rate,
+    bucket: Bucket,
+}
+
+impl Meter {
+    pub(crate) const fn full(rate: Rate, now: Instant) -> Self {
+        Self { rate, bucket: Bucket::full(rate, now) }
+    }
+
+    /// Takes a token, if there is one.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.bucket.fill(self.rate, now);
+        let there = self.bucket.tokens >= 1.0;
+        if there {
+            self.bucket.tokens -= 1.0;
+        }
+        there
+    }
+}
+
 impl IssueLimits {
     pub(crate) fn new(all: Rate, each: Rate) -> Self {
         Self { all, each, buckets: Mutex::default() }

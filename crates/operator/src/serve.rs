@@ -15,14 +15,20 @@ use bailiwick_wire::MAXIMUM_MESSAGE_BYTES;
 use bailiwick_wire::proto::configuration_server::ConfigurationServer;
 use bailiwick_wire::proto::destinations_server::DestinationsServer;
 use bailiwick_wire::proto::identity_server::IdentityServer;
+#[cfg(feature = "cluster")]
+use bailiwick_wire::proto::replicas_server::ReplicasServer;
+use bailiwick_wire::proto::reports_server::ReportsServer;
 use tokio::sync::Semaphore;
 use tonic::{Request, Status};
 
 use crate::audit::{AuditLog, AuthenticationEvent, EventOrigin};
+#[cfg(feature = "cluster")]
+use crate::cluster::ReplicasService;
 use crate::configuration::ConfigurationService;
 use crate::destinations::DestinationsService;
 use crate::identity::IdentityService;
 use crate::metrics::OperatorMetrics;
+use crate::reports::ReportsService;
 
 /// A token and a signing request are under 4 KiB.
 const LARGEST_ISSUE_REQUEST: usize = 64 * 1024;
@@ -30,6 +36,8 @@ const LARGEST_ISSUE_REQUEST: usize = 64 * 1024;
 const LARGEST_FROM_SIDECAR: usize = 1024 * 1024;
 /// A question about a destination.
 const LARGEST_LOOKUP: usize = 64 * 1024;
+/// A denial, or what is known of one sidecar: bounded texts.
+const LARGEST_REPORT: usize = 128 * 1024;
 /// Handshakes at once; the rest waits in the kernel's queue. A herd is served in turn instead of all too late; far
 /// more than a processor does within the handshake's deadline, so that silent connections do not take every turn.
 const MOST_HANDSHAKES: usize = 1024;
@@ -104,11 +112,15 @@ pub(crate) fn proven<T>(request: &Request<T>) -> Result<Caller, Status> {
 pub(crate) enum Services {
     /// Needs no client certificate.
     Identity(IdentityServer<IdentityService>),
-    /// Both need one.
+    /// All need one.
     Workloads {
         configuration: ConfigurationServer<ConfigurationService>,
         destinations: DestinationsServer<DestinationsService>,
+        reports: ReportsServer<ReportsService>,
     },
+    /// Needs the operator's own.
+    #[cfg(feature = "cluster")]
+    Replicas(ReplicasServer<ReplicasService>),
 }
 
 impl Services {
@@ -116,7 +128,11 @@ impl Services {
         Self::Identity(IdentityServer::new(service).max_decoding_message_size(LARGEST_ISSUE_REQUEST))
     }
 
-    pub(crate) fn workloads(configuration: ConfigurationService, destinations: DestinationsService) -> Self {
+    pub(crate) fn workloads(
+        configuration: ConfigurationService,
+        destinations: DestinationsService,
+        reports: ReportsService,
+    ) -> Self {
         Self::Workloads {
             configuration: ConfigurationServer::new(configuration)
                 .max_decoding_message_size(LARGEST_FROM_SIDECAR)
@@ -124,7 +140,13 @@ impl Services {
             destinations: DestinationsServer::new(destinations)
                 .max_decoding_message_size(LARGEST_LOOKUP)
                 .max_encoding_message_size(MAXIMUM_MESSAGE_BYTES),
+            reports: ReportsServer::new(reports).max_decoding_message_size(LARGEST_REPORT),
         }
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn replicas(service: ReplicasService) -> Self {
+        Self::Replicas(ReplicasServer::new(service).max_decoding_message_size(LARGEST_REPORT))
     }
 
     /// Where refusals are said to have happened.
@@ -132,6 +154,8 @@ impl Services {
         match self {
             Self::Identity(_) => "identity",
             Self::Workloads { .. } => "configuration",
+            #[cfg(feature = "cluster")]
+            Self::Replicas(_) => "replicas",
         }
     }
 
@@ -139,6 +163,8 @@ impl Services {
         match self {
             Self::Identity(_) => false,
             Self::Workloads { .. } => true,
+            #[cfg(feature = "cluster")]
+            Self::Replicas(_) => true,
         }
     }
 }

@@ -1,16 +1,19 @@
 //! What is known of objects, workloads and sidecars right now. In a cluster it becomes the objects' `status`; here it
 //! is read at the admin server's `GET /config`.
 
+mod observer;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bailiwick_compile::ObjectKey;
 use bailiwick_identity::SpiffeId;
 use bailiwick_policy::{SnapshotId, WorkloadKey};
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use observer::{Happened, Observer};
 
 use crate::metrics::OperatorMetrics;
 use crate::publish::{Mesh, Published};
@@ -29,7 +32,7 @@ pub(crate) struct SidecarKey {
 }
 
 /// What a sidecar said at its start, and what its certificate says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SidecarFacts {
     pub(crate) version: String,
     pub(crate) schema_level: u32,
@@ -38,6 +41,8 @@ pub(crate) struct SidecarFacts {
     pub(crate) certificate_serial: String,
     /// Seconds since the Unix epoch.
     pub(crate) certificate_not_after: i64,
+    /// The snapshot that it enforced when it came.
+    pub(crate) held: Option<SnapshotId>,
 }
 
 impl SidecarFacts {
@@ -62,6 +67,8 @@ pub(crate) enum ConnectRefusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectRecord {
     pub(crate) key: ObjectKey,
+    /// Tells an object from one of the same name before it; empty where the source has none.
+    pub(crate) uid: String,
     pub(crate) generation: i64,
     /// `Accepted`.
     pub(crate) accepted: Verdict,
@@ -71,6 +78,8 @@ pub(crate) struct ObjectRecord {
     pub(crate) audit: bool,
     /// The workloads whose snapshot the object is part of, by itself or through objects that depend on it.
     pub(crate) workloads: BTreeSet<WorkloadKey>,
+    /// The objects whose content it depends on.
+    pub(crate) depends_on: Vec<ObjectKey>,
 }
 
 /// A condition's value, reason and message.
@@ -91,6 +100,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct StatusBoard {
     inner: Mutex<Inner>,
+    observer: OnceLock<Arc<dyn Observer>>,
     metrics: OperatorMetrics,
 }
 
@@ -152,7 +162,22 @@ pub(crate) struct Compiled {
 
 impl StatusBoard {
     pub(crate) fn new(metrics: OperatorMetrics) -> Self {
-        Self { inner: Mutex::default(), metrics }
+        Self { inner: Mutex::default(), observer: OnceLock::new(), metrics }
+    }
+
+    /// Names the one who follows from now on; the first one stays.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
+        if self.observer.set(observer).is_err() {
+            tracing::error!("the status has an observer already");
+        }
+    }
+
+    /// Told while the board is locked, so that the order is the board's.
+    fn tell(&self, key: &SidecarKey, session: u64, happened: Happened<'_>) {
+        if let Some(observer) = self.observer.get() {
+            observer.sidecar(key, session, happened);
+        }
     }
 
     /// States, or with `None` withdraws, what is wrong with a part of the source.
@@ -174,6 +199,9 @@ impl StatusBoard {
         started: Instant,
     ) {
         let mut inner = self.lock();
+        if let Some(observer) = self.observer.get() {
+            observer.compiled(&compiled.objects, &compiled.workloads);
+        }
         inner.mesh = Some(compiled.mesh);
         inner.objects = compiled.objects;
         inner.workloads = compiled.workloads;
@@ -211,6 +239,7 @@ impl StatusBoard {
     ) -> Result<CancellationToken, ConnectRefusal> {
         let mut inner = self.lock();
         inner.admits(&key, &facts)?;
+        self.tell(&key, session, Happened::Connected(&facts));
         let replaced = CancellationToken::new();
         let sidecar = Sidecar {
             session,
@@ -233,8 +262,21 @@ impl StatusBoard {
         let mut inner = self.lock();
         if inner.sidecars.get(key).is_some_and(|sidecar| sidecar.session == session) {
             inner.sidecars.remove(key);
+            self.tell(key, session, Happened::Disconnected);
         }
         self.count(&inner);
+    }
+
+    /// A sidecar was turned away, since it does not understand what it is to enforce.
+    pub(crate) fn too_old(&self, key: &SidecarKey, version: &str) {
+        let _ordered = self.lock();
+        self.tell(key, 0, Happened::TooOld(version));
+    }
+
+    /// A snapshot is about to be sent to a sidecar.
+    pub(crate) fn offered(&self, key: &SidecarKey, session: u64, id: SnapshotId, version: u64) {
+        let _ordered = self.lock();
+        self.tell(key, session, Happened::Offered { id, version });
     }
 
     fn count(&self, inner: &Inner) {
@@ -250,6 +292,7 @@ impl StatusBoard {
         // Acknowledgements may overtake each other; one of an older snapshot says nothing new.
         if sidecar.acknowledged.as_ref().is_none_or(|last| last.version <= version) {
             sidecar.acknowledged = Some(Acknowledged { id, version, at: SystemTime::now() });
+            self.tell(key, session, Happened::Acknowledged { id, version });
         }
         sidecar.refused.take_if(|refused| refused.version <= version);
         self.metrics.acknowledged.inc();
@@ -267,6 +310,7 @@ impl StatusBoard {
     pub(crate) fn refused(&self, key: &SidecarKey, session: u64, version: u64, reason: String) {
         let mut inner = self.lock();
         if let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) {
+            self.tell(key, session, Happened::Refused { version, reason: &reason });
             sidecar.refused = Some(Refused { version, reason });
             self.metrics.not_acknowledged.inc();
         }
@@ -276,6 +320,7 @@ impl StatusBoard {
     pub(crate) fn bundle(&self, key: &SidecarKey, session: u64, outcome: Result<(), String>) {
         let mut inner = self.lock();
         if let Some(sidecar) = inner.sidecars.get_mut(key).filter(|sidecar| sidecar.session == session) {
+            self.tell(key, session, Happened::Bundle(&outcome));
             sidecar.bundle = Some(outcome);
         }
     }

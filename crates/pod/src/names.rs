@@ -26,6 +26,10 @@ pub const PROBES_PORT: &str = "bailiwick-probe";
 
 /// The label of a namespace that enrols it.
 pub const INJECT_LABEL: &str = "bailiwick.dev/inject";
+/// The label of a namespace whose missing credentials are only reported, with the value `audit`.
+pub const AUTHENTICATION_LABEL: &str = "bailiwick.dev/authentication";
+/// The label of a namespace whose denials are only reported, with the value `audit`.
+pub const AUTHORIZATION_LABEL: &str = "bailiwick.dev/authorization";
 /// The label's one value.
 pub const INJECT_ENABLED: &str = "enabled";
 /// What starts every annotation of ours.

@@ -22,6 +22,7 @@ use super::facts::Keep;
 use super::identity::Reviewer;
 use super::injection::Injection;
 use super::marks::ClusterMarks;
+use super::reporting::Reporting;
 use super::source::ClusterSource;
 use super::stores::{Store, Stores};
 use super::{authority, bundles, catch_up, epoch, uninjected, watch, webhook};
@@ -50,14 +51,17 @@ pub(crate) async fn start(config: &Config, settings: &ClusterSettings) -> anyhow
     follow(&context);
     let root = authority::open(&context, settings.ca_secret.as_str()).await?;
     let control = Control::open(root, context.namespace.as_str(), metrics, readiness.clone())?;
-    let bound = control.bind(config)?;
     let injection = Injection::follow(&context);
-    let events = admission(settings, &context, &control, &injection)?;
+    let reporting = Reporting::new(&context, &control, injection.clone());
+    let view = reporting.view(&control);
+    let bound = control.bind(config, move || view.to_json())?;
+    let events = admission(settings, &context, &control, (&injection, reporting.leads()))?;
     let places = bound.places()?;
     let admin = serve_admin(bound.admin, probes);
     synced(&context).await;
     let directory = Arc::new(ClusterDirectory::new(&context));
     let worker = compile(&context, &control, Arc::clone(&directory)).await?;
+    reporting.start(settings, (&control, &events), &drain)?;
     let reviewer = Reviewer::new(&context, injection, events, settings.check_pod_address);
     let reviewer = Prover::Cluster(Arc::new(reviewer));
     let proofs = (reviewer, Directory::Cluster(directory));
@@ -75,7 +79,7 @@ fn admission(
     settings: &ClusterSettings,
     context: &ClusterContext,
     control: &Control,
-    injection: &Injection,
+    (injection, leader): (&Injection, Leads),
 ) -> anyhow::Result<Events> {
     let dropped = control.metrics.counter("events_dropped", "Kubernetes Events that were not written");
     let events = Events::start(context, dropped);
@@ -90,11 +94,11 @@ fn admission(
     let root = Arc::clone(&control.authority);
     let bundle = bundle_pem(&root.bundle());
     tokio::spawn(authority::watch(context.clone(), secret, root, events.clone()));
-    tokio::spawn(bundles::keep(context.clone(), bundle, Arc::clone(&leads), events.clone()));
+    tokio::spawn(bundles::keep(context.clone(), bundle, leads, events.clone()));
     let gauge =
         control.metrics.gauge("pods_not_injected", "Pods of enrolled namespaces that have no sidecar");
     let told = (events.clone(), gauge);
-    tokio::spawn(uninjected::watch(context.clone(), injection.clone(), leads, told));
+    tokio::spawn(uninjected::watch(context.clone(), injection.clone(), leader, told));
     Ok(events)
 }
 

@@ -41,16 +41,28 @@ pub(crate) enum Reason {
     AuthorityChanged,
     /// The webhooks' certificate or its registration cannot be kept.
     WebhookNotReady,
+    /// An object does not compile.
+    NotAccepted,
+    /// Something that an object names is missing or invalid.
+    RefsNotResolved,
+    /// A sidecar keeps what it enforced before.
+    SidecarRefusedSnapshot,
+    /// A pod is left without a sidecar by the installation: nothing is wrong.
+    Exempt,
 }
 
 impl Reason {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::CertificateRefused => "CertificateRefused",
             Self::PodNotInjected => "PodNotInjected",
             Self::BundleNotWritten => "BundleNotWritten",
             Self::AuthorityChanged => "AuthorityChanged",
             Self::WebhookNotReady => "WebhookNotReady",
+            Self::NotAccepted => "NotAccepted",
+            Self::RefsNotResolved => "RefsNotResolved",
+            Self::SidecarRefusedSnapshot => "SidecarRefusedSnapshot",
+            Self::Exempt => "Exempt",
         }
     }
 
@@ -62,6 +74,23 @@ impl Reason {
             Self::BundleNotWritten => "DistributeBundle",
             Self::AuthorityChanged => "WatchAuthority",
             Self::WebhookNotReady => "ServeWebhooks",
+            Self::NotAccepted | Self::RefsNotResolved => "Compile",
+            Self::SidecarRefusedSnapshot => "Publish",
+            Self::Exempt => "Inject",
+        }
+    }
+
+    const fn kind(self) -> EventType {
+        match self {
+            Self::CertificateRefused
+            | Self::PodNotInjected
+            | Self::BundleNotWritten
+            | Self::AuthorityChanged
+            | Self::WebhookNotReady
+            | Self::NotAccepted
+            | Self::RefsNotResolved
+            | Self::SidecarRefusedSnapshot => EventType::Warning,
+            Self::Exempt => EventType::Normal,
         }
     }
 }
@@ -91,7 +120,7 @@ impl Events {
         Self { sender, dropped }
     }
 
-    /// Warns beside an object.
+    /// Tells something beside an object; a warning, but for the reasons that are none.
     pub(crate) fn warn(&self, about: ObjectReference, reason: Reason, note: &str) {
         let told = Told { about, reason, note: note.chars().take(LONGEST_NOTE).collect() };
         if self.sender.try_send(told).is_err() {
@@ -165,7 +194,7 @@ async fn write(recorder: Recorder, mut receiver: mpsc::Receiver<Told>, dropped: 
             continue;
         }
         let event = Event {
-            type_: EventType::Warning,
+            type_: told.reason.kind(),
             reason: told.reason.as_str().to_owned(),
             note: Some(told.note),
             action: told.reason.action().to_owned(),

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 pub(crate) use network::{Node, Service, Slice, SliceEndpoint};
 
+use bailiwick_compile::ObjectKind;
 use bailiwick_inputs::ApiObject;
 use bailiwick_pod::names;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use super::summary::Summary;
 
 /// What a store keeps of an object of one kind.
 pub(crate) trait Keep: Sized + PartialEq + Send + Sync + std::fmt::Debug + 'static {
@@ -305,6 +308,8 @@ pub(crate) struct OwnObject {
     pub(crate) generation: i64,
     /// `status` as it stands, for whoever writes it.
     pub(crate) status: Value,
+    /// What the columns of `kubectl get` say of its spec.
+    pub(crate) summary: Summary,
     pub(crate) decoded: ApiObject,
 }
 
@@ -318,7 +323,8 @@ impl PartialEq for OwnObject {
 impl Keep for OwnObject {
     fn read(object: Value, before: Option<&Self>) -> Self {
         let Value::Object(mut fields) = object else {
-            return Self { generation: 0, status: Value::Null, decoded: ApiObject::decode(&Value::Null) };
+            let (status, summary) = (Value::Null, Summary::default());
+            return Self { generation: 0, status, summary, decoded: ApiObject::decode(&Value::Null) };
         };
         let status = fields.remove("status").unwrap_or_default();
         let metadata = fields.remove("metadata").unwrap_or_default();
@@ -326,8 +332,12 @@ impl Keep for OwnObject {
         let generation = field("generation").and_then(|value| value.as_i64()).unwrap_or(0);
         // INVARIANT: the generation grows with every change of what is decoded (the API server sees to it).
         if let Some(before) = before.filter(|before| before.generation == generation && generation > 0) {
-            return Self { generation, status, decoded: before.decoded.clone() };
+            let summary = before.summary.clone();
+            return Self { generation, status, summary, decoded: before.decoded.clone() };
         }
+        let kind = fields.get("kind").and_then(Value::as_str).and_then(kind_of);
+        let spec = fields.get("spec").unwrap_or(&Value::Null);
+        let summary = kind.map(|kind| Summary::of(kind, spec)).unwrap_or_default();
         // Fields of the API server's own are none that a user could have misspelt.
         let mut kept = Map::new();
         for name in ["name", "namespace", "generation"] {
@@ -336,8 +346,12 @@ impl Keep for OwnObject {
             }
         }
         fields.insert("metadata".to_owned(), Value::Object(kept));
-        Self { generation, status, decoded: ApiObject::decode(&Value::Object(fields)) }
+        Self { generation, status, summary, decoded: ApiObject::decode(&Value::Object(fields)) }
     }
+}
+
+fn kind_of(name: &str) -> Option<ObjectKind> {
+    ObjectKind::ALL.into_iter().find(|kind| kind.as_str() == name)
 }
 
 /// Reads what is read; an object that the API server would never have let in is read as an empty one.

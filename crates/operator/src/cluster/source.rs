@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use bailiwick_compile::Diagnostic;
+use bailiwick_compile::{Diagnostic, ObjectKey};
 use bailiwick_inputs::{ApiObject, world_of};
 use bailiwick_policy::WorkloadKey;
 use tokio::runtime::Handle;
@@ -82,6 +82,7 @@ impl ClusterSource {
             diagnostics,
             seen: read.seen.clone(),
             unserved: read.unserved.clone(),
+            uids: read.uids.clone(),
             ..Input::default()
         };
         match self.pipeline.run(&input, started) {
@@ -142,13 +143,19 @@ struct Read {
     seen: BTreeMap<String, u64>,
     /// Pods that have no sidecar and are to have none.
     unserved: BTreeSet<WorkloadKey>,
+    /// `metadata.uid` of our own objects.
+    uids: BTreeMap<ObjectKey, String>,
 }
 
 impl Read {
     fn of(stores: &Stores) -> Self {
         let mut read = Self::default();
-        for (_, store) in stores.objects() {
+        for (kind, store) in stores.objects() {
             let items = read.take(store);
+            for (Name { namespace, name }, item) in &items {
+                let key = ObjectKey { kind, namespace: namespace.clone(), name: name.clone() };
+                read.uids.insert(key, item.uid.clone());
+            }
             read.objects.extend(items.iter().map(|(_, item)| item.content.decoded.clone()));
         }
         let namespaces = read.take(&stores.namespaces);
@@ -180,9 +187,10 @@ impl Read {
         self.objects.len() == other.objects.len()
             && self.objects.iter().zip(&other.objects).all(|(one, other)| one.is(other))
             && self.unserved == other.unserved
+            && self.uids == other.uids
     }
 }
 
-fn key(name: &Name) -> Option<WorkloadKey> {
+pub(super) fn key(name: &Name) -> Option<WorkloadKey> {
     Some(WorkloadKey { namespace: name.namespace.parse().ok()?, name: name.name.parse().ok()? })
 }

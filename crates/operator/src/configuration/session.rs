@@ -180,6 +180,8 @@ impl Session {
         let Position { epoch, marks, .. } = publication.position.clone();
         let position = Position { epoch, marks, version: published.position.version };
         let header = published.encoded.header(&position);
+        // Before it is sent: from then on the sidecar may enforce it.
+        self.status.offered(&self.key, self.number, published.encoded.id(), position.version);
         self.offered = Some(Arc::clone(published));
         self.send(ToSidecar::SnapshotHeader(header)).await
     }

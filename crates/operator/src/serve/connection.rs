@@ -115,6 +115,7 @@ fn settings() -> http2::Builder<TokioExecutor> {
 impl Services {
     async fn answer(self, request: http::Request<Incoming>) -> http::Response<Body> {
         const CONFIGURATION: &str = "/bailiwick.v1.Configuration/";
+        const REPORTS: &str = "/bailiwick.v1.Reports/";
         // The generated services answer what they do not know with UNIMPLEMENTED; their error type is empty.
         let answered = match self {
             Self::Identity(mut identity) => match timeout(ISSUE_DEADLINE, identity.call(request)).await {
@@ -124,7 +125,12 @@ impl Services {
             Self::Workloads { mut configuration, .. } if request.uri().path().starts_with(CONFIGURATION) => {
                 configuration.call(request).await
             }
+            Self::Workloads { mut reports, .. } if request.uri().path().starts_with(REPORTS) => {
+                reports.call(request).await
+            }
             Self::Workloads { mut destinations, .. } => destinations.call(request).await,
+            #[cfg(feature = "cluster")]
+            Self::Replicas(mut replicas) => replicas.call(request).await,
         };
         match answered {
             Ok(response) => response,

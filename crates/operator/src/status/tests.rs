@@ -15,17 +15,20 @@ fn facts(serial: &str) -> SidecarFacts {
         identity: identity("shop/orders"),
         certificate_serial: serial.into(),
         certificate_not_after: 7,
+        held: None,
     }
 }
 
 fn policy(workloads: &[&str]) -> ObjectRecord {
     ObjectRecord {
         key: ObjectKey { kind: ObjectKind::Policy, namespace: "shop".into(), name: "orders".into() },
+        uid: String::new(),
         generation: 3,
         accepted: Verdict::Holds,
         resolved: Verdict::Holds,
         audit: false,
         workloads: workloads.iter().map(|name| workload(name)).collect(),
+        depends_on: Vec::new(),
     }
 }
 

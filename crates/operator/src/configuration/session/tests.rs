@@ -70,6 +70,7 @@ async fn an_acknowledgement_of_another_snapshot_than_the_offered_one_is_ignored(
         identity: identity("shop/web"),
         certificate_serial: "01".into(),
         certificate_not_after: 7,
+        held: None,
     };
     status.connected(key.clone(), 1, facts).unwrap();
     let mut session = Session {
