@@ -24,8 +24,6 @@ pub(crate) struct OperatorMetrics {
     pub(crate) source_problems: Gauge,
     pub(crate) denials_reported: Counter,
     pub(crate) denials_left_out: Counter,
-    pub(crate) leads: Gauge,
-    pods_in_audit: Family<Labels, Gauge>,
     refused: Family<Labels, Counter>,
 }
 
@@ -62,12 +60,6 @@ impl OperatorMetrics {
                 "denials_left_out",
                 "Denials that were not kept for `why`, since there were too many",
             ),
-            leads: metrics.gauge("leads", "1 while this replica writes the status of objects"),
-            pods_in_audit: metrics.register(
-                "pods_in_audit",
-                "Running pods with a sidecar whose namespace is in audit, by system",
-                Family::default(),
-            ),
             refused: metrics.register(
                 "authn_refused",
                 "Proofs of identity that were refused, by reason",
@@ -76,14 +68,36 @@ impl OperatorMetrics {
         }
     }
 
-    /// How many pods enforce less than everything, since their namespace is in audit of a system.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn in_audit(&self, system: &'static str, pods: i64) {
-        self.pods_in_audit.get_or_create_owned(&vec![("system", system)]).set(pods);
-    }
-
     /// Counts a refused proof of identity.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create_owned(&vec![("reason", reason)]).inc();
+    }
+}
+
+/// What only a replica in a cluster counts; cheap to clone.
+#[cfg(feature = "cluster")]
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterMetrics {
+    pub(crate) leads: Gauge,
+    pods_in_audit: Family<Labels, Gauge>,
+}
+
+#[cfg(feature = "cluster")]
+impl ClusterMetrics {
+    /// Registers everything.
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            leads: metrics.gauge("leads", "1 while this replica writes the status of objects"),
+            pods_in_audit: metrics.register(
+                "pods_in_audit",
+                "Running pods with a sidecar whose namespace is in audit, by system",
+                Family::default(),
+            ),
+        }
+    }
+
+    /// How many pods enforce less than everything, since their namespace is in audit of a system.
+    pub(crate) fn in_audit(&self, system: &'static str, pods: i64) {
+        self.pods_in_audit.get_or_create_owned(&vec![("system", system)]).set(pods);
     }
 }

@@ -18,7 +18,7 @@ use super::live::{Live, counts};
 use super::source::key;
 use super::status_writer::Fell;
 use super::stores::own;
-use crate::metrics::OperatorMetrics;
+use crate::metrics::ClusterMetrics;
 
 /// Between two looks at the pods.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(super) struct Notices {
     pub(super) live: Live,
     pub(super) fleet: Arc<Fleet>,
     pub(super) leadership: watch::Receiver<Leadership>,
-    pub(super) metrics: OperatorMetrics,
+    pub(super) metrics: ClusterMetrics,
 }
 
 /// What was told, by the pod's uid and the reason, and when.

@@ -25,6 +25,7 @@ use super::status_writer::{KubeStatus, StatusWriter};
 use super::view::View;
 use crate::config::ClusterSettings;
 use crate::control::Control;
+use crate::metrics::ClusterMetrics;
 use crate::serve::Services;
 
 /// Between two looks at what ended a while ago.
@@ -117,7 +118,7 @@ impl Reporting {
             live,
             fleet: Arc::clone(&fleet),
             leadership,
-            metrics: control.outlets.metrics.clone(),
+            metrics: ClusterMetrics::register(&control.metrics),
         };
         tokio::spawn(drain.watch().hold(listener.serve(acceptor)));
         tokio::spawn(drain.watch().hold(writer.run(drain.watch())));

@@ -29,6 +29,10 @@ struct Ring {
 }
 
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "a folder's operator has no other replicas to tell")
+)]
 struct Kept {
     number: u64,
     size: usize,
