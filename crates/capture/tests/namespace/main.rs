@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bailiwick_capture::{CaptureError, Exclusions, PortSet, original_destination, program};
 use bailiwick_pod::ports;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 mod pod;
 
@@ -37,6 +38,20 @@ fn call(address: SocketAddr) -> Result<String, ErrorKind> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(|error| error.kind())?;
     Ok(answer)
+}
+
+/// Capabilities are a thread's too.
+fn without_net_admin<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let dropped = || {
+        let sets = rustix::thread::capabilities(None).unwrap();
+        let effective = sets.effective - CapabilitySet::NET_ADMIN;
+        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..sets }).unwrap();
+        work()
+    };
+    std::thread::scope(|scope| match scope.spawn(dropped).join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 #[test]
@@ -132,7 +147,8 @@ fn callers_of_the_pod_are_redirected_whatever_the_port() {
             (ports::PROBES, ports::PROBES),
             (3306, 3306),
         ] {
-            let listener = pod.inside(|| pod::listen(any.parse().unwrap(), served_by));
+            let listener =
+                pod.inside(|| TcpListener::bind(SocketAddr::new(any.parse().unwrap(), served_by)).unwrap());
             let serving = one_call(listener);
             let to = SocketAddr::new(own, port);
             assert_eq!(pod.outside(|| call(to)).unwrap(), to.to_string(), "{to}");
@@ -145,7 +161,7 @@ fn callers_of_the_pod_are_redirected_whatever_the_port() {
 fn without_the_capability_it_says_what_is_missing() {
     let Some(pod) = Pod::start("rights") else { return };
     pod.inside(|| {
-        pod::without_net_admin(|| {
+        without_net_admin(|| {
             let refused = program(&excluding(1, "", ""));
             assert!(matches!(refused, Err(CaptureError::NotPermitted)), "{refused:?}");
         });

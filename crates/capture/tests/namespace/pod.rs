@@ -1,11 +1,10 @@
 //! A pod's network without a pod: two namespaces with a cable between them.
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 use std::process::Command;
 
-use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
+use rustix::thread::LinkNameSpaceType;
 
 pub(crate) const NODE_V4: &str = "10.99.0.1";
 pub(crate) const POD_V4: &str = "10.99.0.2";
@@ -88,23 +87,4 @@ fn within<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),
     })
-}
-
-/// Capabilities are a thread's too.
-pub(crate) fn without_net_admin<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let dropped = || {
-        let sets = rustix::thread::capabilities(None).unwrap();
-        let effective = sets.effective - CapabilitySet::NET_ADMIN;
-        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..sets }).unwrap();
-        work()
-    };
-    std::thread::scope(|scope| match scope.spawn(dropped).join() {
-        Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
-}
-
-/// A listener of one family, as the sidecar has them.
-pub(crate) fn listen(address: IpAddr, port: u16) -> TcpListener {
-    TcpListener::bind(SocketAddr::new(address, port)).unwrap()
 }

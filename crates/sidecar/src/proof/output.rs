@@ -82,6 +82,7 @@ pub(crate) struct Prover {
     reason: &'static str,
     readiness: Readiness,
     unproven: Option<Blocker>,
+    again: Duration,
 }
 
 impl Prover {
@@ -100,7 +101,7 @@ impl Prover {
         // FAIL-CLOSED: nothing is proven yet.
         let unproven = Some(readiness.block(reason));
         let address = SocketAddr::new(reserved, ports::OUTBOUND_PROOF);
-        Self { address, reason, readiness: readiness.clone(), unproven }
+        Self { address, reason, readiness: readiness.clone(), unproven, again: AGAIN }
     }
 
     /// Proves until the process ends.
@@ -120,7 +121,7 @@ impl Prover {
                     self.unproven = Some(self.readiness.block(self.reason));
                 }
             }
-            sleep(if proven { AGAIN } else { RETRY }).await;
+            sleep(if proven { self.again } else { RETRY }).await;
         }
     }
 }
@@ -167,5 +168,30 @@ mod tests {
         assert!(!proof.prove(address).await);
         assert!(proof.lock().is_empty(), "nothing is remembered of what failed");
         proof.seen(&Nonce::default());
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_the_proof_both_ways() {
+        let (readiness, starting) = Readiness::starting();
+        starting.done();
+        let proof = Arc::new(OutputProof::default());
+        let own = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut prover = Prover::new(IpAddr::from([10, 0, 0, 7]), &readiness);
+        assert_eq!(readiness.reasons(), ["capture: outbound connections are not redirected (IPv4)"]);
+        prover.address = own.local_addr().unwrap();
+        prover.again = Duration::from_millis(10);
+        let answering = {
+            let proof = Arc::clone(&proof);
+            tokio::spawn(async move {
+                loop {
+                    answer(own.accept().await.unwrap().0, &proof).await;
+                }
+            })
+        };
+        tokio::spawn(prover.run(proof));
+        timeout(DEADLINE, readiness.ready()).await.unwrap();
+        answering.abort();
+        timeout(3 * DEADLINE, readiness.unready()).await.unwrap();
+        assert_eq!(readiness.reasons(), ["capture: outbound connections are not redirected (IPv4)"]);
     }
 }
