@@ -11,7 +11,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     match verb {
         None => serve(service).await?,
         Some(Verb::Pause) => pause().await?,
-        Some(Verb::Call(plan)) => return Ok(call(&plan).await),
+        Some(Verb::Call(plan)) => {
+            return tokio::select! {
+                code = call(&plan) => Ok(code),
+                ended = pause() => Ok(ended.map(|()| ExitCode::SUCCESS)?),
+            };
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
