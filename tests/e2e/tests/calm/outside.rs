@@ -87,7 +87,7 @@ fn node_ports_and_the_node_itself_are_not_trusted() -> Result<()> {
     let pod = scene.pod_addresses("orders")?.pop().context("no pod")?;
     for target in [format!("{address}:{port}"), format!("{pod}:8080")] {
         let line = format!(
-            "\"$BAILIWICK_E2E_CLUSTER\" node-exec {node} curl -s -o /dev/null -w '%{{http_code}}' --max-time 5 http://{target}/orders"
+            "bash \"$BAILIWICK_E2E_CLUSTER\" node-exec {node} curl -s -o /dev/null -w '%{{http_code}}' --max-time 5 http://{target}/orders"
         );
         let code = shell(&line)?.ok()?;
         ensure!(code.trim() == "401", "{target} answered {code} to the node");

@@ -68,7 +68,7 @@ fn from_a_pod(stranger: &Client, host: &str) -> Result<usize> {
 fn from_the_node(host: &str) -> Result<usize> {
     let node = kubectl_text(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"])?;
     let ask = |more: &str| {
-        shell(&format!("\"$BAILIWICK_E2E_CLUSTER\" node-exec {node} curl -gsi --max-time 3 'http://{host}:{more}' || true"))?.ok()
+        shell(&format!("bash \"$BAILIWICK_E2E_CLUSTER\" node-exec {node} curl -gsi --max-time 3 'http://{host}:{more}' || true"))?.ok()
     };
     let paths = ["8080/orders", "15006/orders", "15001/orders", "15020/config", "15020/orders"];
     for path in paths {

@@ -232,7 +232,7 @@ fn replay_from_the_node(good: &str) -> Result<()> {
     std::fs::write("/tmp/e2e-tokens.json", serde_json::to_string(&BTreeMap::from([("node", good)]))?)?;
     std::fs::write("/tmp/e2e-ask.py", script)?;
     let said = bailiwick_e2e::shell(&format!(
-        "\"$BAILIWICK_E2E_CLUSTER\" node-exec {node} python3 /tmp/e2e-ask.py {address}"
+        "bash \"$BAILIWICK_E2E_CLUSTER\" node-exec {node} python3 /tmp/e2e-ask.py {address}"
     ))
     .and_then(Run::ok)?;
     let results: BTreeMap<String, (String, String, u64)> = serde_json::from_str(&said)?;

@@ -103,9 +103,9 @@ open('/tmp/seen','w').write(json.dumps(t))
 ";
     let line = "nohup python3 -c \"$0\" >/tmp/log 2>&1 &";
     web.exec(&["sh", "-c", line, &script.replace("ADDRESS", &address)])?.ok()?;
-    shell("\"$BAILIWICK_E2E_CLUSTER\" fault apiserver-stop")?.ok()?;
+    shell("bash \"$BAILIWICK_E2E_CLUSTER\" fault apiserver-stop")?.ok()?;
     std::thread::sleep(Duration::from_secs(60));
-    shell("\"$BAILIWICK_E2E_CLUSTER\" fault apiserver-start")?.ok()?;
+    shell("bash \"$BAILIWICK_E2E_CLUSTER\" fault apiserver-start")?.ok()?;
     let back = Instant::now();
     eventually("the API server answers", Duration::from_secs(30), || {
         kubectl_text(&["get", "--raw", "/readyz"])
@@ -169,7 +169,7 @@ fn a_kubelet_restart_disturbs_no_call() -> Result<()> {
     let load = Load::start(&web, "orders", 8080, "/orders", 100)?;
     let node =
         scene.kubectl(&["get", "pods", "-l", "app=orders", "-o", "jsonpath={.items[0].spec.nodeName}"])?;
-    shell(&format!("\"$BAILIWICK_E2E_CLUSTER\" fault kubelet-restart {node}"))?.ok()?;
+    shell(&format!("bash \"$BAILIWICK_E2E_CLUSTER\" fault kubelet-restart {node}"))?.ok()?;
     std::thread::sleep(Duration::from_secs(20));
     let tally =
         eventually("the load's record", Duration::from_secs(30), || Ok(())).and_then(|()| load.stop())?;
