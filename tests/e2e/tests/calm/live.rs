@@ -33,7 +33,7 @@ all = [threading.Thread(target=one) for one in (websocket, tcp)]
 ";
 
 fn start(client: &bailiwick_e2e::Client, host: &str) -> Result<()> {
-    let line = format!("nohup python3 -c \"$0\" {host} >/tmp/streams 2>&1 &");
+    let line = format!("nohup python3 -c \"$0\" {host} >>/tmp/streams 2>&1 &");
     client.exec(&["sh", "-c", &line, STREAMS])?.ok()?;
     let grpc = format!(
         "nohup sh -c \"printf '\\0\\0\\0\\0\\0' | curl -sS -N --http2-prior-knowledge -H 'content-type: application/grpc' -H 'te: trailers' --data-binary @- http://{host}:8080/shop.v1.Orders/Watch -o /tmp/grpc; echo grpc end >>/tmp/streams\" >/dev/null 2>&1 &"

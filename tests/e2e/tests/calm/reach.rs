@@ -106,7 +106,7 @@ fn a_call_to_oneself_is_decided_like_any_other() -> Result<()> {
         "
 apiVersion: v1
 kind: Service
-metadata: {name: web}
+metadata: {name: itself}
 spec:
   selector: {app: web}
   ports: [{name: http, port: 8080}]
@@ -114,7 +114,7 @@ spec:
     )?;
     let web = scene.existing("web");
     scene.ready()?;
-    web.get("http://web:8080/orders/1")?.expect(403)?;
+    web.get("http://itself:8080/orders/1")?.expect(403)?;
     scene.enforce(
         "
 apiVersion: bailiwick.dev/v1alpha1
@@ -129,7 +129,7 @@ spec:
 ",
     )?;
     let own = scene.pod_addresses("web")?.pop().context("no address")?;
-    for host in ["web", &own] {
+    for host in ["itself", &own] {
         allowed_and_refused(&web, host)?;
     }
     Ok(())
