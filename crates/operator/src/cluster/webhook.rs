@@ -12,6 +12,7 @@
 mod answer;
 mod certificate;
 mod keep;
+mod references;
 mod registration;
 mod review;
 

@@ -153,6 +153,9 @@ fn extra(setup: &mut Setup, key: &str, value: Value) {
 
 type Wrong = (&'static str, &'static str, fn(&mut Setup));
 
+/// What a reflector still holds.
+type Stale = (&'static str, fn(&mut Value));
+
 /// What is wrong, the reason that is told, and how it comes about.
 const WRONG: &[Wrong] = &[
     ("no token", "token-empty", |s| s.token = Some(Vec::new())),
@@ -318,7 +321,7 @@ async fn a_good_token_gives_the_identity_of_its_service_account() {
 
 #[tokio::test]
 async fn a_reflector_that_lags_refuses_nobody_and_one_that_agrees_saves_a_question() {
-    let stale: [(&str, fn(&mut Value)); 4] = [
+    let stale: [Stale; 4] = [
         ("an earlier pod of the name", |pod| pod["metadata"]["uid"] = "earlier".into()),
         ("no address yet", |pod| pod["status"] = json!({"phase": "Pending"})),
         ("no node yet", |pod| {
@@ -392,12 +395,12 @@ async fn garbage_costs_the_api_server_nothing_and_a_loop_is_told_to_wait() {
 fn h7_random_bytes_never_panic() {
     use proptest::prelude::*;
     proptest!(|(bytes in proptest::collection::vec(any::<u8>(), 0..600))| {
-        let _ = peek(&bytes);
+        drop(peek(&bytes));
     });
     proptest!(|(parts in "[A-Za-z0-9_.-]{0,400}")| {
-        let _ = peek(parts.as_bytes());
+        drop(peek(parts.as_bytes()));
     });
     proptest!(|(payload in "\\PC{0,200}")| {
-        let _ = peek(&jwt(&payload));
+        drop(peek(&jwt(&payload)));
     });
 }

@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::references::unresolved;
 use super::review::Review;
 use crate::cluster::context::ClusterContext;
 use crate::cluster::injection::Injection;
@@ -156,7 +157,7 @@ impl Answerer {
     pub(super) async fn answer(&self, webhook: Webhook, review: Review) -> Vec<u8> {
         let answer = match webhook {
             Webhook::Inject => self.inject(&review).await,
-            Webhook::Validate => validate(&review),
+            Webhook::Validate => self.validate(&review),
         };
         self.metrics.answered(webhook, answer.outcome);
         let mut response = answer.response;
@@ -203,6 +204,29 @@ impl Answerer {
         }
     }
 
+    /// The same strict decode and compile as in the operator: what is accepted here is what will be enforced.
+    fn validate(&self, review: &Review) -> Answer {
+        let asked = review.resource.group == bailiwick_api::GROUP
+            && matches!(review.operation.as_str(), "CREATE" | "UPDATE")
+            && review.sub_resource.as_deref().unwrap_or_default().is_empty();
+        let Some(object) = review.object.as_ref().filter(|_| asked) else {
+            return Answer::allowed("not-asked-for");
+        };
+        let mut judgement = judge(object, review.old_object.as_ref());
+        if judgement.errors.is_empty() && judgement.warnings.is_empty() {
+            judgement.warnings = unresolved(&self.stores, object);
+        }
+        let warnings = judgement.warnings.iter().take(MOST_TOLD).map(warning).collect();
+        if judgement.errors.is_empty() {
+            return Answer::allowed("accepted").with_warnings(warnings);
+        }
+        let mut told: Vec<String> = judgement.errors.iter().take(MOST_TOLD).map(mistake).collect();
+        if judgement.errors.len() > MOST_TOLD {
+            told.push(format!("and {} more", judgement.errors.len() - MOST_TOLD));
+        }
+        Answer::denied("denied", 422, "Invalid", &told.join("; ")).with_warnings(warnings)
+    }
+
     /// The API server asked because the namespace is enrolled there. Where the reflector does not say so yet, it lags.
     async fn labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, String> {
         if let Some(item) = self.stores.namespaces.get("", namespace)
@@ -227,26 +251,6 @@ fn patch(operations: &[bailiwick_injector::Operation]) -> Answer {
         },
         Err(error) => Answer::denied("internal", 500, "InternalError", &error.to_string()),
     }
-}
-
-/// The same strict decode and compile as in the operator: what is accepted here is what will be enforced.
-fn validate(review: &Review) -> Answer {
-    let asked = review.resource.group == bailiwick_api::GROUP
-        && matches!(review.operation.as_str(), "CREATE" | "UPDATE")
-        && review.sub_resource.as_deref().unwrap_or_default().is_empty();
-    let Some(object) = review.object.as_ref().filter(|_| asked) else {
-        return Answer::allowed("not-asked-for");
-    };
-    let judgement = judge(object, review.old_object.as_ref());
-    let warnings = judgement.warnings.iter().take(MOST_TOLD).map(warning).collect();
-    if judgement.errors.is_empty() {
-        return Answer::allowed("accepted").with_warnings(warnings);
-    }
-    let mut told: Vec<String> = judgement.errors.iter().take(MOST_TOLD).map(mistake).collect();
-    if judgement.errors.len() > MOST_TOLD {
-        told.push(format!("and {} more", judgement.errors.len() - MOST_TOLD));
-    }
-    Answer::denied("denied", 422, "Invalid", &told.join("; ")).with_warnings(warnings)
 }
 
 /// Code, field, what is wrong and what to do. The object's own name is on the writer's screen already.

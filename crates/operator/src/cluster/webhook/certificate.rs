@@ -218,7 +218,7 @@ mod tests {
         for day in 0..181 {
             parts = parts.next(&names, at(day, 0)).unwrap().unwrap_or(parts);
         }
-        assert_eq!(parts.authorities, [first.clone()]);
+        assert_eq!(parts.authorities, std::slice::from_ref(&first));
         // The days around half of its life, looked at every five minutes; in each state what is served is of an authority
         // that was in the bundle ten minutes ago.
         let mut history = vec![parts.bundle(); 3];

@@ -163,6 +163,29 @@ async fn an_object_of_ours_is_judged_as_the_operator_will() {
     assert_eq!(ask(&answerer, Webhook::Validate, &deletion).await["allowed"], true);
 }
 
+#[tokio::test]
+async fn a_reference_that_leads_nowhere_is_a_warning() {
+    let fake = enrolled();
+    let context = fake.context();
+    let metrics = WebhookMetrics::register(&Metrics::new("test"));
+    let answerer = Answerer::new(&context, ready(""), metrics);
+    let policy = json!({
+        "apiVersion": "bailiwick.dev/v1alpha1", "kind": "Policy",
+        "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"rules": [{"name": "r", "effect": "Allow", "subjects": [{"anyone": {}}], "roles": [{"name": "reader"}]}]},
+    });
+    let review = of_role("CREATE", policy, Value::Null);
+    let response = ask(&answerer, Webhook::Validate, &review).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    assert!(response["warnings"][0].as_str().unwrap().contains("reader"), "{response}");
+    let mut found = role(json!({"http": {"methods": ["GET"], "paths": ["/a"]}}));
+    found["metadata"]["uid"] = "u".into();
+    found["metadata"]["resourceVersion"] = "1".into();
+    context.stores.of_kind(bailiwick_compile::ObjectKind::Role).unwrap().apply(found);
+    let response = ask(&answerer, Webhook::Validate, &review).await;
+    assert!(response["allowed"] == true && response.get("warnings").is_none(), "{response}");
+}
+
 #[test]
 fn h7_only_reviews_are_read_and_nothing_panics() {
     let good = of_pod(pod()).to_string();
@@ -187,7 +210,7 @@ fn h7_only_reviews_are_read_and_nothing_panics() {
     }
     use proptest::prelude::*;
     proptest!(|(bytes in proptest::collection::vec(any::<u8>(), 0..400))| {
-        let _ = review::read(&bytes);
+        drop(review::read(&bytes));
     });
 }
 
