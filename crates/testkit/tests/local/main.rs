@@ -12,6 +12,7 @@
 mod application;
 mod client;
 mod member;
+mod network;
 mod process;
 mod world;
 
@@ -21,6 +22,7 @@ mod broken_folder;
 mod cold_start;
 mod drain;
 mod operator_kill;
+mod pods;
 mod policy_edit;
 mod sidecar_kill;
 mod tokens;

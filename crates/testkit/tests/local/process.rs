@@ -40,14 +40,20 @@ pub(crate) fn command(name: &str) -> Command {
 impl Process {
     /// Starts a program; what it prints goes to the ends of `NAME.out` and `NAME.log`.
     pub(crate) fn start(program: &str, arguments: &[String], logs: &Path, name: &str) -> Self {
+        let mut command = command(program);
+        command.args(arguments);
+        Self::run(command, logs, name)
+    }
+
+    /// Starts a command; what it prints goes to the same files.
+    pub(crate) fn run(mut command: Command, logs: &Path, name: &str) -> Self {
         let (output, log) = (logs.join(format!("{name}.out")), logs.join(format!("{name}.log")));
         let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
-        let child = command(program)
-            .args(arguments)
+        let child = command
             .stdout(append(&output))
             .stderr(append(&log))
             .spawn()
-            .unwrap_or_else(|error| panic!("`{program}` cannot be started: {error}"));
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
         Self { child, output, log }
     }
 
