@@ -194,7 +194,7 @@ fn authentication_and_authorization_refuse_differently() -> Result<()> {
     // TLS without a certificate of the mesh: an alert, not an answer.
     let shake = |more: &str| {
         let line = format!(
-            "echo | timeout 5 openssl s_client -connect {orders}:8080 -alpn bailiwick/1 {more} 2>&1; true"
+            "(sleep 1; echo) | timeout 5 openssl s_client -connect {orders}:8080 -alpn bailiwick/1 {more} 2>&1; true"
         );
         stranger.exec(&["sh", "-c", &line])?.ok()
     };

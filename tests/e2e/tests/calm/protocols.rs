@@ -86,7 +86,7 @@ spec:
     args:
     - |
       mkdir -p /tmp/m && chown -R mysql /tmp/m 2>/dev/null; mariadb-install-db --user=mysql --datadir=/tmp/m --auth-root-authentication-method=normal >/dev/null
-      echo \"CREATE USER 'shop'@'%' IDENTIFIED BY 'shop'; FLUSH PRIVILEGES;\" > /tmp/init.sql; chmod 644 /tmp/init.sql
+      printf \"%s\\n\" \"CREATE USER 'shop'@'%' IDENTIFIED BY 'shop';\" \"FLUSH PRIVILEGES;\" > /tmp/init.sql; chmod 644 /tmp/init.sql
       exec mariadbd --user=mysql --datadir=/tmp/m --skip-name-resolve --socket=/tmp/m.sock --bind-address=0.0.0.0 --port=3306 --init-file=/tmp/init.sql --pid-file=/tmp/m.pid
     ports: [{containerPort: 3306}]
     readinessProbe: {tcpSocket: {port: 3306}, periodSeconds: 1}
