@@ -137,7 +137,7 @@ fn real_servers_that_speak_first_work_through_the_mesh() -> Result<()> {
         "-e",
         "select 6*7",
     ];
-    let redis = ["redis-cli", "-h", "databases", "-t", "5", "ping"];
+    let redis = ["redis-cli", "-h", "databases", "ping"];
     let postgres = ["psql", "-h", "databases", "-U", "postgres", "-At", "-c", "select 6*7"];
     ensure!(web.exec(&maria)?.ok()?.trim() == "42");
     ensure!(web.exec(&redis)?.ok()?.trim() == "PONG");
