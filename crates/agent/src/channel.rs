@@ -8,7 +8,7 @@ use bailiwick_authn::{AuthnError, ClientTls};
 use bailiwick_identity::SpiffeId;
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
@@ -67,10 +67,7 @@ impl Dialer {
     /// One new connection. The channel does not reconnect by itself, so a later connection uses newer credentials.
     pub(crate) async fn dial(&self) -> Result<Channel, DialError> {
         let unreachable = |source| DialError::Unreachable { address: Arc::clone(&self.address), source };
-        let socket = timeout(DEADLINE, TcpStream::connect(self.address.as_ref()))
-            .await
-            .map_err(|_| unreachable(io::ErrorKind::TimedOut.into()))?
-            .map_err(unreachable)?;
+        let socket = reach(&self.address).await.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(unreachable)?;
         let connected = bailiwick_authn::connect(socket, &self.tls, &self.operator, DEADLINE)
             .await
@@ -88,5 +85,44 @@ impl Dialer {
             .connect_with_connector(connector)
             .await
             .map_err(|source| DialError::Transport { address: Arc::clone(&self.address), source })
+    }
+}
+
+/// A connection to one of a host's addresses, of both families. Each has its time, so that one that swallows everything
+/// does not keep the next from being tried; and a family that this machine has no route for says nothing of the operator.
+async fn reach(address: &str) -> io::Result<TcpStream> {
+    let mut told: Option<io::Error> = None;
+    for candidate in within(lookup_host(address)).await? {
+        match within(TcpStream::connect(candidate)).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => {
+                let silent = |known: &io::Error| known.kind() == io::ErrorKind::NetworkUnreachable;
+                if told.as_ref().is_none_or(silent) {
+                    told = Some(error);
+                }
+            }
+        }
+    }
+    Err(told.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(DEADLINE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_is_looked_up_and_what_kept_it_from_answering_is_told() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // `localhost` may have an IPv6 address first, where nobody listens.
+        assert!(reach(&format!("localhost:{port}")).await.is_ok());
+        drop(listener);
+        let refused = reach(&format!("localhost:{port}")).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(reach("name.invalid:1").await.is_err());
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         limits: config.limits.clone(),
         own_listeners: listeners.own(),
         pod_addresses: config.data_plane.pod_addresses(),
+        node: config.data_plane.node(),
         drain: Drain::new(),
         grace: config.drain.grace,
         readiness,

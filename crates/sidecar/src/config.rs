@@ -20,6 +20,8 @@ use bailiwick_runtime::config::{self, Collector, ConfigErrors, LoadError, Overri
 use bailiwick_runtime::log::{LogConfig, RawLog};
 use serde::Deserialize;
 
+use crate::node::Node;
+
 pub(crate) use self::control::ControlConfig;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::listeners::{InboundPort, OutboundService, ServicePort};
@@ -74,6 +76,14 @@ pub(crate) enum DataPlane {
 }
 
 impl DataPlane {
+    /// The node, where connections are captured; else nobody.
+    pub(crate) fn node(&self) -> Node {
+        match self {
+            Self::Listed { .. } => Node::default(),
+            Self::Captured(pod) => Node::new(&pod.node),
+        }
+    }
+
     /// The pod's own addresses; none where connections are not captured.
     pub(crate) fn pod_addresses(&self) -> Vec<IpAddr> {
         match self {

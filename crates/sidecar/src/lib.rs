@@ -23,6 +23,7 @@ mod http_settings;
 mod inbound;
 mod io;
 mod metrics;
+mod node;
 mod outbound;
 mod pod_port;
 mod proof;

@@ -14,7 +14,6 @@
 
 mod grpc;
 mod http;
-mod node;
 mod probe;
 mod tls;
 
@@ -35,9 +34,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use self::node::Node;
 use self::probe::{Outcome, Probe};
 use crate::config::Captured;
+use crate::node::Node;
 
 /// What begins the path of a probe; its index follows.
 const PROBE: &str = "/probe/";
@@ -68,15 +67,15 @@ pub(crate) struct PodPort {
 struct HookFailed;
 
 impl PodPort {
-    /// For a pod; `admin` shows no configuration.
-    pub(crate) fn new(pod: &Captured, admin: Admin) -> Arc<Self> {
+    /// For a pod on a node; `admin` shows no configuration.
+    pub(crate) fn new(pod: &Captured, node: Node, admin: Admin) -> Arc<Self> {
         // Not empty: the configuration sees to that.
         let target = pod.addresses.first().copied().unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let probes = pod.probes.iter().map(|declared| Probe::new(declared.clone(), target)).collect();
         Arc::new(Self {
             admin,
             probes,
-            node: Node::new(&pod.node),
+            node,
             node_places: Semaphore::new(OF_THE_NODE),
             other_places: Semaphore::new(OF_OTHERS),
         })

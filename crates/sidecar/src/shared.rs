@@ -20,6 +20,7 @@ use crate::config::Limits;
 use crate::connections::Connections;
 use crate::inbound::Applications;
 use crate::metrics::SidecarMetrics;
+use crate::node::Node;
 use crate::outbound::{Pool, Routes};
 use crate::proof::OutputProof;
 use crate::sessions::Sessions;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) own_listeners: OwnListeners,
     /// The pod's own addresses, where its connections are captured; else empty.
     pub(crate) pod_addresses: Vec<IpAddr>,
+    /// Who the node is, where connections are captured.
+    pub(crate) node: Node,
     /// Gives a watch to each connection. INVARIANT: the shared state itself holds no watch, or a drain would never
     /// complete.
     pub(crate) drain: Drain,

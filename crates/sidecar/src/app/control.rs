@@ -75,7 +75,11 @@ impl Control {
             let prover = Prover::new(address, &self.shared.readiness);
             tokio::spawn(prover.run(Arc::clone(&self.shared.output_proof)));
         }
-        let port = PodPort::new(pod, Admin::new(self.shared.readiness.clone(), self.registry.clone()));
+        let port = PodPort::new(
+            pod,
+            self.shared.node.clone(),
+            Admin::new(self.shared.readiness.clone(), self.registry.clone()),
+        );
         for listener in &self.pod_port {
             let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
             tokio::spawn(Arc::clone(&port).serve(listener));

@@ -57,7 +57,7 @@ async fn start(probes: Vec<Declared>, node: &[&str]) -> SocketAddr {
         node: node.iter().map(|address| address.parse().unwrap()).collect(),
         probes,
     };
-    let port = PodPort::new(&pod, Admin::new(readiness, Metrics::new("bailiwick")));
+    let port = PodPort::new(&pod, Node::new(&pod.node), Admin::new(readiness, Metrics::new("bailiwick")));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(port.serve(listener));

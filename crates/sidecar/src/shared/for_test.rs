@@ -61,6 +61,7 @@ pub(crate) fn shared_in_pod(
         limits,
         own_listeners: super::OwnListeners::default(),
         pod_addresses,
+        node: crate::node::Node::default(),
         drain: Drain::new(),
         grace: std::time::Duration::from_millis(200),
         readiness,
