@@ -41,6 +41,9 @@ mod webhook;
 #[cfg(test)]
 pub(crate) mod testing;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use app::start;
 pub(crate) use destinations::{Asker, ClusterDirectory};
 pub(crate) use identity::Reviewer;

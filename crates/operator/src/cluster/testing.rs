@@ -51,6 +51,14 @@ impl FakeApi {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// The objects of a kind, by its path.
+    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
+        let data = self.0.lock().unwrap();
+        let (root, plural) = path.rsplit_once('/').unwrap();
+        let of_kind = data.objects.iter().filter(|(known, _)| belongs(known, root, plural));
+        of_kind.map(|(_, object)| object.clone()).collect()
+    }
+
     /// The latest revision.
     pub(crate) fn revision(&self) -> u64 {
         self.0.lock().unwrap().revision
