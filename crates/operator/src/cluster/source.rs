@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::destinations::{ClusterDirectory, Configs};
 use super::facts::Keep;
-use super::stores::{Item, Name, Reach as _, Store, Stores};
+use super::stores::{Listed, Name, Reach as _, Store, Stores};
 use crate::pipeline::{Input, Outlets, Pipeline};
 use crate::rate::IssueLimits;
 use crate::tell::Teller;
@@ -176,7 +176,7 @@ impl Read {
     }
 
     /// INVARIANT: the revision and what is there at it are read in one step.
-    fn take<T: Keep>(&mut self, store: &Store<T>) -> Vec<(Name, Arc<Item<T>>)> {
+    fn take<T: Keep>(&mut self, store: &Store<T>) -> Listed<T> {
         let (mark, items) = store.snapshot();
         self.seen.insert(store.resource().plural.to_owned(), mark);
         items

@@ -47,6 +47,9 @@ pub(crate) struct Item<T> {
     pub(crate) content: Arc<T>,
 }
 
+/// Objects of one kind, by name.
+pub(crate) type Listed<T> = Vec<(Name, Arc<Item<T>>)>;
+
 /// Which kind a store holds, and where the API server has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resource {
@@ -146,12 +149,12 @@ impl<T: Keep> Store<T> {
     }
 
     /// Every object, by name.
-    pub(crate) fn list(&self) -> Vec<(Name, Arc<Item<T>>)> {
+    pub(crate) fn list(&self) -> Listed<T> {
         self.snapshot().1
     }
 
     /// Every object, and the revision that they are known to reach.
-    pub(crate) fn snapshot(&self) -> (u64, Vec<(Name, Arc<Item<T>>)>) {
+    pub(crate) fn snapshot(&self) -> (u64, Listed<T>) {
         let held = self.read();
         (held.mark, held.items.iter().map(|(name, item)| (name.clone(), Arc::clone(item))).collect())
     }

@@ -57,10 +57,7 @@ enum Interruption {
 
 impl From<kube::Error> for Interruption {
     fn from(error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.code == 410 => Self::Gone,
-            _other => Self::Api(Box::new(error)),
-        }
+        if code(&error) == Some(410) { Self::Gone } else { Self::Api(Box::new(error)) }
     }
 }
 
@@ -259,8 +256,13 @@ fn revision(object: &Value) -> Option<String> {
 
 /// 400 and 422: the request itself is not understood.
 fn is_invalid(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => status.code == 400 || status.code == 422,
-        _other => false,
-    }
+    matches!(code(error), Some(400 | 422))
 }
+
+/// The status of an answer that refuses.
+fn code(error: &kube::Error) -> Option<u16> {
+    if let kube::Error::Api(status) = error { Some(status.code) } else { None }
+}
+
+#[cfg(test)]
+mod tests;
