@@ -11,7 +11,7 @@ use kube::client::Body;
 use serde_json::json;
 
 use super::*;
-use crate::cluster::stores::{Reach as _, Stores};
+use crate::cluster::stores::Stores;
 
 /// What the API server answers to one request: a status and lines.
 type Turn = (u16, Vec<Value>);
