@@ -11,6 +11,7 @@ use crate::publish::Published;
 
 /// Something that happened on a sidecar's stream.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "nobody follows a folder's board"))]
 pub(crate) enum Happened<'a> {
     Connected(&'a SidecarFacts),
     /// It was turned away, since it does not understand what it is to enforce; its version.
