@@ -286,7 +286,11 @@ fn verdict(outcome: &Result<(), Vec<Diagnostic>>, reason: &str) -> Verdict {
             } else {
                 reason
             };
-            let message = problems.iter().map(one_line).collect::<Vec<_>>().join("; ");
+            let sentence = |problem: &Diagnostic| match &problem.help {
+                Some(help) => format!("{} ({help})", one_line(problem)),
+                None => one_line(problem),
+            };
+            let message = problems.iter().map(sentence).collect::<Vec<_>>().join("; ");
             Verdict::Fails { reason: reason.to_owned(), message }
         }
     }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use bailiwick_api::status::{ACCEPTED, RESOLVED_REFS};
 use bailiwick_compile::ObjectKey;
 use bailiwick_runtime::drain;
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -121,6 +121,7 @@ pub(crate) struct StatusWriter<A, S, C> {
 /// What a write came to.
 struct Written {
     job: Job,
+    before: Value,
     status: Value,
     outcome: Result<u64, WriteError>,
 }
@@ -180,9 +181,9 @@ impl<A: StatusApi, S: Shelf, C: Cluster> StatusWriter<A, S, C> {
             }
             self.look(&mut term);
             while writes.len() < MOST_IN_FLIGHT
-                && let Some((job, status)) = self.next(&mut term)
+                && let Some((job, before, status)) = self.next(&mut term)
             {
-                writes.push(write(&self.api, job, status));
+                writes.push(write(&self.api, job, (before, status)));
             }
             let wake = if writes.len() < MOST_IN_FLIGHT { term.queue.wake() } else { None };
             let due = term.last_look.map_or_else(Instant::now, |last| last + LOOK);
@@ -246,29 +247,28 @@ impl<A: StatusApi, S: Shelf, C: Cluster> StatusWriter<A, S, C> {
         Some(known).filter(|known| known.uid == assessment.uid && known.generation == assessment.generation)
     }
 
-    /// The next status to write. Between the assessment and now it may have become right.
-    fn next(&self, term: &mut Term) -> Option<(Job, Value)> {
+    /// The next status to write, and what is there now. Between the assessment and now it may have become right.
+    fn next(&self, term: &mut Term) -> Option<(Job, Value, Value)> {
         while let Some(job) = term.queue.next(Instant::now()) {
-            let known = self.known(term, &job.assessment);
-            let wanted = known
-                .as_ref()
-                .map(|known| document(&job.assessment, &known.summary, &known.status, &timestamp()));
-            match wanted.filter(|wanted| known.is_some_and(|known| known.status != *wanted)) {
-                Some(wanted) => return Some((job, wanted)),
-                None => term.queue.nothing_to_write(&job),
+            if let Some(known) = self.known(term, &job.assessment) {
+                let wanted = document(&job.assessment, &known.summary, &known.status, &timestamp());
+                if known.status != wanted {
+                    return Some((job, known.status, wanted));
+                }
             }
+            term.queue.nothing_to_write(&job);
         }
         None
     }
 
     fn written(&self, term: &mut Term, written: Written) {
-        let Written { job, status, outcome } = written;
+        let Written { job, before, status, outcome } = written;
         let key = job.assessment.key.clone();
         let now = Instant::now();
         let error = match outcome {
             Ok(revision) => {
                 if let Some(known) = self.known(term, &job.assessment) {
-                    self.tell_fall(&job.assessment, &known.status, &status);
+                    self.tell_fall(&job.assessment, &before, &status);
                     term.written.insert(key, Known { revision, status, ..known });
                 }
                 term.queue.ended(job, Ended::Done, now);
@@ -316,13 +316,13 @@ impl<A: StatusApi, S: Shelf, C: Cluster> StatusWriter<A, S, C> {
     }
 }
 
-async fn write(api: &impl StatusApi, job: Job, status: Value) -> Written {
+async fn write(api: &impl StatusApi, job: Job, (before, status): (Value, Value)) -> Written {
     let Assessment { key, uid, .. } = &job.assessment;
-    let outcome = timeout(WRITE, api.apply(key, uid, &status)).map(|done| {
-        done.unwrap_or_else(|_| Err(WriteError::Failed("the API server did not answer in time".to_owned())))
-    });
-    let outcome = outcome.await;
-    Written { job, status, outcome }
+    let outcome = match timeout(WRITE, api.apply(key, uid, &status)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(WriteError::Failed("the API server did not answer in time".to_owned())),
+    };
+    Written { job, before, status, outcome }
 }
 
 /// Now, as a condition's time: whole seconds.

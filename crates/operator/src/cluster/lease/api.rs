@@ -77,6 +77,7 @@ fn error(error: kube::Error) -> LeaseError {
     match error {
         kube::Error::Api(status) if status.code == 404 => LeaseError::NotFound,
         kube::Error::Api(status) if status.code == 409 => LeaseError::Conflict,
+        kube::Error::Api(status) => LeaseError::Failed(status.message),
         other => LeaseError::Failed(other.to_string()),
     }
 }

@@ -71,7 +71,9 @@ pub(crate) struct KubeLeader(pub(crate) Api<Pod>);
 impl FindLeader for KubeLeader {
     async fn find(&self, pod: &str) -> Result<IpAddr, String> {
         let pod = match timeout(DEADLINE, self.0.get(pod)).await {
-            Ok(pod) => pod.map_err(|error| error.to_string())?,
+            Ok(Ok(pod)) => pod,
+            Ok(Err(kube::Error::Api(status))) => return Err(status.message),
+            Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("the API server did not answer in time".to_owned()),
         };
         let ip = pod.status.and_then(|status| status.pod_ip).ok_or_else(|| "it has no address".to_owned())?;
@@ -96,6 +98,8 @@ impl<F: FindLeader> Teller<F> {
     /// Tells whoever leads, until the drain begins.
     pub(crate) async fn run(mut self, drain: drain::Watch) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        // The same is not told twice in a row.
+        let mut told: Option<String> = None;
         loop {
             let me = Arc::clone(&self.me);
             let led_by_another = |leadership: &Leadership| {
@@ -118,9 +122,17 @@ impl<F: FindLeader> Teller<F> {
             };
             if started.elapsed() >= GOOD {
                 backoff.reset();
+                told = None;
             }
             if let Err(error) = ended {
-                tracing::warn!(%error, "the leader is not told of this replica's sidecars; it is tried again");
+                let error = error.to_string();
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(
+                        error,
+                        "the leader is not told of this replica's sidecars; it is tried again"
+                    );
+                }
+                told = Some(error);
                 tokio::select! {
                     biased;
                     () = drain.signaled() => return,

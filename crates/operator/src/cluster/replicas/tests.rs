@@ -40,6 +40,8 @@ struct Leader {
     control: Control,
     fleet: Arc<Fleet>,
     leadership: watch::Sender<Leadership>,
+    /// What the other replicas know of it.
+    known: watch::Sender<Leadership>,
     port: u16,
     drain: Drain,
     _folder: tempfile::TempDir,
@@ -75,7 +77,8 @@ impl Leader {
         let acceptor = Acceptor::new(listen("127.0.0.1:0".parse().unwrap(), ReusePort::No).unwrap());
         let port = acceptor.local_addr().unwrap().port();
         tokio::spawn(control.listener(Services::replicas(service), &drain).serve(acceptor));
-        Self { control, fleet, leadership, port, drain, _folder: folder }
+        let known = watch::Sender::new(led_by_a());
+        Self { control, fleet, leadership, known, port, drain, _folder: folder }
     }
 
     /// Another replica, by the certificate of an identity.
@@ -88,7 +91,7 @@ impl Leader {
             tls: Arc::new(ClientTls::control(Arc::clone(credentials), Arc::clone(&self.control.trust))),
             fleet: Arc::clone(fleet),
             denials: Arc::new(Denials::default()),
-            leadership: watch::channel(led_by_a()).1,
+            leadership: self.known.subscribe(),
         }
     }
 
