@@ -51,9 +51,8 @@ impl Leadership {
 
     /// Completes when this leadership ends by itself, if it is not renewed.
     pub(crate) async fn expired(&self) {
-        match self.until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => {}
+        if let Some(until) = self.until {
+            tokio::time::sleep_until(until).await;
         }
     }
 

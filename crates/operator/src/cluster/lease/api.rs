@@ -74,10 +74,10 @@ fn record(lease: Lease) -> Record {
 }
 
 fn error(error: kube::Error) -> LeaseError {
-    match error {
-        kube::Error::Api(status) if status.code == 404 => LeaseError::NotFound,
-        kube::Error::Api(status) if status.code == 409 => LeaseError::Conflict,
-        kube::Error::Api(status) => LeaseError::Failed(status.message),
-        other => LeaseError::Failed(other.to_string()),
+    let kube::Error::Api(status) = error else { return LeaseError::Failed(error.to_string()) };
+    match status.code {
+        404 => LeaseError::NotFound,
+        409 => LeaseError::Conflict,
+        _ => LeaseError::Failed(status.message),
     }
 }

@@ -57,10 +57,7 @@ impl StatusApi for KubeStatus {
 }
 
 fn error(error: kube::Error) -> WriteError {
-    let status = match error {
-        kube::Error::Api(status) => status,
-        other => return WriteError::Failed(other.to_string()),
-    };
+    let kube::Error::Api(status) = error else { return WriteError::Failed(error.to_string()) };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     let retry_after = (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)));
     match status.code {
