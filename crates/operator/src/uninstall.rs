@@ -42,7 +42,7 @@ pub(crate) enum Uninstall {
 pub(crate) enum UninstallError {
     /// Namespaces are enrolled.
     #[error(
-        "namespaces are enrolled: {}. Without the operator their pods get no new certificates and lose each other within a day, and new pods are not protected. Take the label `{INJECT_LABEL}` from each and restart its Deployments, then uninstall again. `helm rollback` puts the release back as it was; `helm uninstall --no-hooks` goes on all the same",
+        "namespaces are enrolled: {}. Without the operator their pods get no new certificates and lose each other within a day, and new pods are not protected. Take the label `{INJECT_LABEL}` from each and restart its Deployments, then uninstall again. `helm rollback bailiwick REVISION`, with the last revision of `helm history bailiwick`, puts the release back; `helm uninstall --no-hooks` goes on all the same",
         .0.join(", ")
     )]
     Enrolled(Vec<String>),

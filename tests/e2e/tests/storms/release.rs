@@ -11,6 +11,12 @@ fn release(command: &str, arguments: &[&str]) -> Result<bailiwick_e2e::Run> {
     helm(&[&[command, "bailiwick"], arguments, &["--namespace", &namespace]].concat())
 }
 
+/// A field of `helm status`.
+fn of_status(pointer: &str) -> Result<serde_json::Value> {
+    let status: serde_json::Value = serde_json::from_str(&release("status", &["-o", "json"])?.ok()?)?;
+    status.pointer(pointer).cloned().with_context(|| format!("`{pointer}` is missing in {status}"))
+}
+
 fn upgrade(chart: &str) -> Result<()> {
     release("upgrade", &[chart, "--reset-then-reuse-values", "--wait", "--timeout", "180s"])?.ok()?;
     Ok(())
@@ -57,15 +63,14 @@ fn an_upgrade_brings_changed_definitions_and_leaves_what_the_operator_writes() -
 #[test]
 fn an_uninstall_is_refused_while_a_namespace_is_enrolled() -> Result<()> {
     let scene = Scene::enrolled("uninstall")?;
+    let revision = of_status("/version")?.to_string();
     let told = release("uninstall", &[])?.refused()?;
     // Before anything can fail: the other tests need the release.
-    let put_back = release("rollback", &["--wait", "--timeout", "180s"])?;
+    let put_back = release("rollback", &[&revision, "--wait", "--timeout", "180s"])?;
     ensure!(told.contains("namespaces are enrolled") && told.contains(scene.namespace()), "{told}");
     put_back.ok()?;
-    let status = release("status", &["-o", "json"])?.ok()?;
-    let status: serde_json::Value = serde_json::from_str(&status)?;
-    let status = status.pointer("/info/status").context("a status")?;
-    ensure!(*status == "deployed", "{status}");
+    let status = of_status("/info/status")?;
+    ensure!(status == "deployed", "{status}");
     kubectl_text(&["get", "mutatingwebhookconfiguration", "bailiwick-injector", "-o", "name"])?;
     Ok(())
 }
