@@ -197,7 +197,7 @@ impl Pipeline {
             Some("the mesh's own TrustDomain is invalid, or there is more than one".to_owned())
         } else if settings.trust_domain != self.root_domain {
             Some(format!(
-                "the own trust domain is now `{}`, but the root is of `{}`; restart the operator with a new state folder",
+                "the own trust domain is now `{}`, but the root is of `{}`; give the operator a root of that domain and restart it",
                 settings.trust_domain, self.root_domain
             ))
         } else {

@@ -28,9 +28,9 @@ const WATCH_SECONDS: u32 = 280;
 const SILENCE: Duration = Duration::from_secs(90);
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
-/// Between two attempts.
+/// Between two attempts, with jitter: after an outage everything is current within seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// The annotation of the bookmark that ends a streaming list.
 const LIST_ENDED: &str = "k8s.io/initial-events-end";
 
@@ -130,7 +130,12 @@ impl<T: Keep> Follower<T> {
                 self.store.set_problem(Some(format!("`{kind}` cannot be followed: {interruption}")));
             }
         }
-        tracing::warn!(kind, %interruption, "the API server is asked again");
+        // Once for each outage; the store's problem says the latest.
+        if self.pause == FIRST_PAUSE {
+            tracing::warn!(kind, %interruption, "the API server is asked again");
+        } else {
+            tracing::debug!(kind, %interruption, "the API server is asked again");
+        }
         let jitter = rand::rng().random_range(0.5..1.5);
         sleep(self.pause.mul_f64(jitter)).await;
         self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
