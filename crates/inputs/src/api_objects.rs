@@ -22,6 +22,10 @@ impl ApiObject {
         Self(Arc::new(Contents::of_json(&Arc::from(CLUSTER), object)))
     }
 
+    pub(crate) fn contents(&self) -> &Contents {
+        &self.0
+    }
+
     /// True if both came from one decode, so that they say the same.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bailiwick_compile::{Code, Diagnostic, FieldPath, Severity, SourceLocation};
+use bailiwick_compile::{Code, Diagnostic, FieldPath, ObjectKey, Severity, SourceLocation};
+use bailiwick_identity::Namespace;
+use bailiwick_policy::WorkloadKey;
 
 use crate::codes;
 use crate::decode::{DecodedObject, Identity, ManifestKind, decode, identify};
@@ -27,7 +29,27 @@ pub(crate) struct Contents {
     pub(crate) skipped: BTreeMap<String, usize>,
 }
 
+/// What there can be one of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Named<'a> {
+    Object(&'a ObjectKey),
+    Namespace(&'a Namespace),
+    Workload(&'a WorkloadKey),
+    Service(&'a (Namespace, String)),
+}
+
 impl Contents {
+    /// What it says something of, by name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Named<'_>> {
+        let facts = self.facts.iter().filter_map(|fact| match fact {
+            Fact::Namespace { name, .. } => Some(Named::Namespace(name)),
+            Fact::Workload { key, .. } => Some(Named::Workload(key)),
+            Fact::Service { key, .. } => Some(Named::Service(key)),
+            Fact::ServiceAccount { .. } => None,
+        });
+        self.objects.iter().map(|object| Named::Object(object.key())).chain(facts)
+    }
+
     /// A file that holds nothing but a reason why it cannot be read.
     pub(crate) fn unreadable(problem: Diagnostic) -> Self {
         Self { unreadable: vec![problem], ..Self::default() }

@@ -60,6 +60,20 @@ pub enum DecodedObject {
     Unsupported(Object<()>),
 }
 
+impl DecodedObject {
+    /// What there can be one of.
+    pub(crate) const fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Role(object) => &object.key,
+            Self::Policy(object) => &object.key,
+            Self::ClusterPolicy(object) => &object.key,
+            Self::Authentication(object) => &object.key,
+            Self::TrustDomain(object) => &object.key,
+            Self::Unsupported(object) => &object.key,
+        }
+    }
+}
+
 /// Decodes an object of a known kind.
 ///
 /// # Errors

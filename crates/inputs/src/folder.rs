@@ -14,6 +14,7 @@ use bailiwick_compile::{Diagnostic, World};
 
 pub use source::FolderSource;
 
+use crate::api_objects::ApiObject;
 use crate::assemble::assemble;
 use crate::contents::Contents;
 
@@ -66,6 +67,14 @@ impl Folder {
 #[must_use]
 pub fn read_paths(paths: &[PathBuf]) -> Reading {
     FolderSource::new(paths.to_vec()).refresh().unwrap_or_default()
+}
+
+/// Reads folders and files on top of objects of the API server: an object in a file replaces the one of the same kind,
+/// namespace and name, and a workload the one of the same namespace and name. Namespaces are enrolled by their labels.
+/// Without paths: the objects alone.
+#[must_use]
+pub fn read_paths_over(live: &[ApiObject], paths: Vec<PathBuf>) -> Reading {
+    FolderSource::new(paths).read_over(live)
 }
 
 /// Reads the bytes of one file that is no file (standard input, a fuzzer's), as the operator does at start.

@@ -27,4 +27,4 @@ mod workloads;
 pub use api_objects::{ApiObject, ApiObjects, CLUSTER, decode_api_object, world_of};
 pub use bailiwick_compile::did_you_mean;
 pub use decode::{DecodedObject, KnownFields, known_fields};
-pub use folder::{Folder, FolderSource, Reading, Sources, read_bytes, read_paths};
+pub use folder::{Folder, FolderSource, Reading, Sources, read_bytes, read_paths, read_paths_over};

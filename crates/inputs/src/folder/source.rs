@@ -8,9 +8,10 @@ use bailiwick_compile::{Diagnostic, Severity};
 
 use super::list::{FileBytes, Listing, list};
 use super::{Reading, Sources};
+use crate::api_objects::ApiObject;
 use crate::assemble::assemble;
 use crate::codes;
-use crate::contents::{Contents, problem};
+use crate::contents::{Contents, Named, problem};
 
 /// Folders and files that are watched by polling.
 ///
@@ -71,6 +72,24 @@ impl FolderSource {
         let reading = self.reading(&listing);
         self.last = Some(listing);
         Some(reading)
+    }
+
+    /// Reads everything as at start, on top of objects of the API server.
+    pub(super) fn read_over(mut self, live: &[ApiObject]) -> Reading {
+        self.refresh();
+        let broken = self.last.as_ref().map(|listing| self.broken_folders(listing)).unwrap_or_default();
+        let files: Vec<&Contents> =
+            self.files.values().map(|state| &state.effective).chain(&broken).collect();
+        let replaced: BTreeSet<Named<'_>> = files.iter().flat_map(|contents| contents.names()).collect();
+        let stays = |contents: &&Contents| !contents.names().any(|name| replaced.contains(&name));
+        let live = live.iter().map(ApiObject::contents).filter(stays);
+        let assembled = assemble(live.chain(files.iter().copied()), false);
+        Reading {
+            world: assembled.world,
+            diagnostics: assembled.diagnostics,
+            skipped: assembled.skipped,
+            sources: self.sources(),
+        }
     }
 
     fn reading(&self, listing: &Listing) -> Reading {

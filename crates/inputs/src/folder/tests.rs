@@ -258,3 +258,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn files_replace_live_objects_of_the_same_name_and_add_others() {
+    let live = |value: serde_json::Value| ApiObject::decode(&value);
+    let policy = |name: &str| {
+        live(serde_json::json!({
+            "apiVersion": "bailiwick.dev/v1alpha1", "kind": "Policy",
+            "metadata": {"name": name, "namespace": "shop", "generation": 7},
+            "spec": {"rules": [{"name": "a", "effect": "Deny", "subjects": [{"anyone": {}}],
+                "permissions": [{"http": {"methods": ["*"], "paths": ["/**"]}}]}]},
+        }))
+    };
+    let namespace = live(serde_json::json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "shop", "labels": {"bailiwick.dev/inject": "enabled"}},
+    }));
+    let objects = [policy("kept"), policy("replaced"), namespace];
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "{name: a, effect: Deny, subjects: [{anyone: {}}], permissions: [{http: {methods: [GET], paths: [/x]}}]}";
+    let write = |name: &str| {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Policy\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{rules: [{rule}]}}\n"
+        );
+        fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+    };
+    write("replaced");
+    write("added");
+    let reading = read_paths_over(&objects, vec![folder.path().to_path_buf()]);
+    assert_eq!(reading.diagnostics, []);
+    let mut found: Vec<(&str, &str)> = reading
+        .world
+        .policies
+        .iter()
+        .map(|policy| (policy.key.name.as_str(), policy.location.file.as_ref()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [("added", "added.yaml"), ("kept", "cluster"), ("replaced", "replaced.yaml")]);
+    assert!(!reading.world.namespaces.values().any(|namespace| namespace.always_enrolled));
+    assert_eq!(read_paths_over(&objects, Vec::new()).world.policies.len(), 2);
+}
