@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{can, completions, crds, demo, messages, status, validate, version};
+use crate::commands::{can, check, completions, crds, demo, messages, status, validate, version, why};
 use crate::exit::Exit;
 use crate::output::{Output, complain};
 
@@ -31,7 +31,10 @@ Exit codes: 0 done or allowed, 1 failure, 2 denied, 3 invalid input.
 Examples:
   bailiwick demo
   bailiwick validate -f examples/shop
-  bailiwick can shop/web GET shop/orders /orders/1 -f examples/shop";
+  bailiwick can shop/web GET shop/orders /orders/1 -f examples/shop
+  bailiwick check --pre && bailiwick status -n shop
+
+As a plugin of kubectl (installed as `kubectl-bailiwick`): kubectl bailiwick check";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -39,7 +42,9 @@ enum Command {
     Demo(demo::Arguments),
     Can(can::Arguments),
     Validate(validate::Arguments),
+    Check(check::Arguments),
     Status(status::Arguments),
+    Why(why::Arguments),
     Crds(crds::Arguments),
     Completions(completions::Arguments),
     Version(version::Arguments),
@@ -61,6 +66,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return exit.into();
         }
     };
+    if output == Output::Short && !matches!(command, Command::Check(_)) {
+        complain("error: `-o short` is for `check`: use `text` or `json`\n");
+        return Exit::Invalid.into();
+    }
     match dispatch(command, output) {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => Exit::Success.into(),
@@ -85,9 +94,11 @@ pub(crate) fn command(program: Option<&OsString>) -> clap::Command {
 fn dispatch(command: Command, output: Output) -> anyhow::Result<ExitCode> {
     Ok(match command {
         Command::Demo(arguments) => return runtime()?.block_on(demo::run(arguments, output)),
+        Command::Check(arguments) => runtime()?.block_on(check::run(&arguments, output))?.into(),
+        Command::Why(arguments) => runtime()?.block_on(why::run(&arguments, output))?.into(),
         Command::Status(arguments) => runtime()?.block_on(status::run(&arguments, output))?.into(),
-        Command::Can(arguments) => can::run(&arguments, output)?.into(),
-        Command::Validate(arguments) => validate::run(&arguments, output)?.into(),
+        Command::Can(arguments) => runtime()?.block_on(can::run(&arguments, output))?.into(),
+        Command::Validate(arguments) => runtime()?.block_on(validate::run(&arguments, output))?.into(),
         Command::Crds(arguments) => crds::run(&arguments, output)?.into(),
         Command::Completions(arguments) => completions::run(&arguments)?.into(),
         Command::Version(arguments) => version::run(&arguments, output)?.into(),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bailiwick_compile::{Compiled, Diagnostic, Severity, World, compile};
-use bailiwick_inputs::{Reading, Sources, read_paths};
+use bailiwick_inputs::{Reading, Sources, read_paths, read_paths_over};
 
+use crate::cluster::{Cluster, ClusterError, Options, Pods, read_live};
 use crate::render;
 
 /// What was read, and what it came to.
@@ -17,13 +18,52 @@ pub(crate) struct Folder {
     pub(crate) messages: Vec<Diagnostic>,
     /// Documents of unrelated kinds, by kind.
     pub(crate) skipped: BTreeMap<String, usize>,
+    /// The live pods; none where only files were read.
+    pub(crate) pods: Pods,
     sources: Sources,
 }
 
+/// Where the world comes from.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Given {
+    /// A folder or file of YAML; can be given more than once. Without it: the cluster
+    #[arg(short, long = "file", value_name = "PATH")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Read the files on top of the cluster: an object in a file replaces the live one of its name
+    #[arg(long, requires = "files")]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) cluster: Options,
+}
+
+impl Given {
+    /// True if a cluster is asked.
+    pub(crate) const fn is_live(&self) -> bool {
+        self.live || self.files.is_empty()
+    }
+}
+
 impl Folder {
-    /// Reads and compiles.
-    pub(crate) fn read(paths: &[PathBuf]) -> Self {
-        Self::of(read_paths(paths))
+    /// Reads what was given, and compiles it.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub(crate) async fn read(given: &Given) -> Result<Self, ClusterError> {
+        if !given.is_live() {
+            return Ok(Self::of(read_paths(&given.files)));
+        }
+        let cluster = Cluster::connect(&given.cluster).await?;
+        Self::over(&cluster, given.files.clone()).await
+    }
+
+    /// Reads files on top of a cluster, and compiles both.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub(crate) async fn over(cluster: &Cluster, files: Vec<PathBuf>) -> Result<Self, ClusterError> {
+        let live = read_live(cluster).await?;
+        let folder = Self::of(read_paths_over(&live.objects, files));
+        Ok(Self { pods: live.pods, ..folder })
     }
 
     /// Compiles what was read.
@@ -35,6 +75,7 @@ impl Folder {
             compiled,
             messages,
             skipped: reading.skipped,
+            pods: Pods::default(),
             sources: reading.sources,
         }
     }

@@ -11,6 +11,8 @@ pub(crate) enum Output {
     Text,
     /// One JSON object.
     Json,
+    /// For people, only what is not as it should be (`check`).
+    Short,
 }
 
 impl Output {

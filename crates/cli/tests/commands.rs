@@ -111,7 +111,14 @@ fn can_answers_over_a_broken_folder_as_the_operator_would() {
 
 #[test]
 fn what_is_wrong_with_the_arguments_is_exit_3() {
-    for arguments in [&["can"][..], &["can", "a", "b", "c", "d"], &["frobnicate"], &["validate"], &[]] {
+    for arguments in [
+        &["can"][..],
+        &["can", "a", "b", "c"],
+        &["frobnicate"],
+        &["validate", "--live"],
+        &["version", "-o", "short"],
+        &[],
+    ] {
         assert_eq!(code(&bailiwick(arguments)), 3, "{arguments:?}");
     }
     for arguments in [&["--help"][..], &["can", "--help"], &["--version"]] {
@@ -135,6 +142,40 @@ fn crds_are_the_committed_ones() {
         count += 1;
     }
     assert_eq!(count, 7);
+}
+
+/// Where nothing listens.
+fn no_cluster() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+        contexts: [{name: c, context: {cluster: c, user: u}}]\n\
+        clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn without_a_cluster_every_command_says_so_and_ends_with_1() {
+    let (_folder, kubeconfig) = no_cluster();
+    let commands: [&[&str]; 4] =
+        [&["status"], &["why", "5f-d2a"], &["validate"], &["can", "shop/web", "GET", "shop/orders", "/"]];
+    for command in commands {
+        let output = bailiwick(&[command, &["--kubeconfig", &kubeconfig]].concat());
+        assert_eq!(code(&output), 1, "{command:?}");
+        assert!(stderr(&output).contains("the API server does not answer"), "{}", stderr(&output));
+    }
+    let check = bailiwick(&["check", "--pre", "--kubeconfig", &kubeconfig]);
+    assert_eq!(code(&check), 1);
+    let text = stdout(&check);
+    assert!(text.contains("kubernetes-api\n  × http://127.0.0.1:1/ does not answer"), "{text}");
+    assert!(text.contains("docs/troubleshooting.md#kubeconfig"), "{text}");
+    let json = bailiwick(&["check", "--kubeconfig", "/no/such/file", "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((code(&json), report["ok"].as_bool(), report["failures"].as_u64()), (1, Some(false), Some(1)));
+    let bad = bailiwick(&["why", "not an id", "--kubeconfig", &kubeconfig]);
+    assert_eq!(code(&bad), 3);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod answer;
 mod change;
 mod decide;
+mod live;
 mod mistake;
 mod parties;
 mod request;
@@ -16,18 +17,19 @@ mod text;
 mod vectors;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use bailiwick_policy::Timestamp;
 use serde::Serialize;
 
-use self::answer::Answer;
+pub(crate) use self::answer::Answer;
 use self::decide::Question;
 use self::mistake::Mistake;
 use self::parties::{From, To};
 use self::request::Asked;
+pub(crate) use self::text::outcome_lines;
+use crate::cluster::Options;
 use crate::exit::Exit;
-use crate::folder::Folder;
+use crate::folder::{Folder, Given};
 use crate::output::{Output, complain, print, print_json};
 use crate::render::Record;
 
@@ -35,7 +37,7 @@ use crate::render::Record;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Who calls: `namespace/workload`, a SPIFFE ID, or `anonymous`
+    /// Who calls: `namespace/workload` (in a cluster: a pod or its owner), a SPIFFE ID, or `anonymous`
     #[arg(value_name = "FROM")]
     from: String,
     /// An HTTP method (case-sensitive), `grpc` or `tcp`
@@ -47,9 +49,6 @@ pub(crate) struct Arguments {
     /// The path; of `grpc` `package.Service/Method`, of `tcp` the container port
     #[arg(value_name = "PATH")]
     path: String,
-    /// A folder or file of YAML; can be given more than once
-    #[arg(short, long = "file", value_name = "PATH", required = true)]
-    files: Vec<PathBuf>,
     /// A header of the request, such as `host:orders.example`; can be given more than once
     #[arg(short = 'H', long = "header", value_name = "NAME:VALUE")]
     headers: Vec<String>,
@@ -62,18 +61,24 @@ pub(crate) struct Arguments {
     /// Say how every rule sees the call
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    given: Given,
 }
 
 const AFTER_HELP: &str = "\
 Prints ALLOW (exit 0), or DENY, DEPENDS, INVALID (400), UNAUTHENTICATED (401)
-or UNAVAILABLE (503) (exit 2). What is wrong with the folder goes to standard
+or UNAVAILABLE (503) (exit 2). What is wrong with the objects goes to standard
 error, and the answer is the operator's: what is broken denies what it selects.
+In a cluster a workload is a pod, or the name of what made it (a Deployment,
+StatefulSet, DaemonSet, ReplicaSet or Job): its newest pod is asked about.
 
 Examples:
   bailiwick can shop/web GET shop/orders /orders/1 -f examples/shop
   bailiwick can shop/web grpc shop/orders shop.v1.Orders/Get -f examples/shop
   bailiwick can shop/web tcp shop/orders 5432 -f examples/shop
-  bailiwick can anonymous GET shop/orders / -f examples/shop --ip 10.0.0.9 --explain";
+  bailiwick can anonymous GET shop/orders / -f examples/shop --ip 10.0.0.9 --explain
+  bailiwick can shop/web GET shop/orders /orders/1                     # the cluster
+  bailiwick can shop/web GET shop/orders /orders/1 -f new.yaml --live  # with new.yaml";
 
 fn instant(text: &str) -> Result<Timestamp, String> {
     let parsed: jiff::Timestamp =
@@ -86,7 +91,7 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 struct Report {
     #[serde(flatten)]
     answer: Answer,
-    /// What is wrong with the folder.
+    /// What is wrong with the objects.
     diagnostics: Vec<Record>,
 }
 
@@ -99,16 +104,15 @@ struct Failure {
 /// Runs the command.
 ///
 /// # Errors
-/// When the outcome cannot be printed.
-pub(crate) fn run(arguments: &Arguments, output: Output) -> anyhow::Result<Exit> {
-    let answer = Asked::read(arguments).and_then(|asked| {
-        // Said here, since the operator would take a folder that is gone for one that it cannot read yet.
-        if let Some(path) = arguments.files.iter().find(|path| !path.exists()) {
-            return Err(Mistake::NoFolder { path: path.display().to_string() });
+/// When the cluster cannot be read, or the outcome cannot be printed.
+pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result<Exit> {
+    let answer = match prepare(arguments) {
+        Ok(asked) => {
+            let folder = Folder::read(&arguments.given).await?;
+            ask(&folder, arguments, &asked, false).map(|answer| (answer, folder))
         }
-        let folder = Folder::read(&arguments.files);
-        Ok((ask(&folder, arguments, &asked, false)?, folder))
-    });
+        Err(mistake) => Err(mistake),
+    };
     let (answer, folder) = match answer {
         Ok(answer) => answer,
         Err(mistake) => return fail(&mistake, output),
@@ -121,6 +125,49 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> anyhow::Result<Exit>
         print(&text::render(&answer))?;
     }
     Ok(exit)
+}
+
+/// What can be said to be wrong before anything is read.
+fn prepare(arguments: &Arguments) -> Result<Asked, Mistake> {
+    let asked = Asked::read(arguments)?;
+    // Said here, since the operator would take a folder that is gone for one that it cannot read yet.
+    match arguments.given.files.iter().find(|path| !path.exists()) {
+        Some(path) => Err(Mistake::NoFolder { path: path.display().to_string() }),
+        None => Ok(asked),
+    }
+}
+
+/// Asks about a call that was decided. `None` if the call cannot be asked about, such as of a pod that is gone.
+pub(crate) fn again(folder: &Folder, call: &DecidedCall) -> Option<Answer> {
+    let given = Given {
+        files: Vec::new(),
+        live: true,
+        cluster: Options { kubeconfig: None, context: None, operator_namespace: String::new() },
+    };
+    let arguments = Arguments {
+        from: call.from.clone(),
+        method: call.method.clone(),
+        to: call.to.clone(),
+        path: call.path.clone(),
+        headers: call.host.iter().map(|host| format!("host:{host}")).collect(),
+        ip: call.ip,
+        now: Some(Timestamp(jiff::Timestamp::now().as_second())),
+        explain: false,
+        given,
+    };
+    let asked = Asked::read(&arguments).ok()?;
+    ask(folder, &arguments, &asked, false).ok()
+}
+
+/// A call as the arguments of this command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DecidedCall {
+    pub(crate) from: String,
+    pub(crate) method: String,
+    pub(crate) to: String,
+    pub(crate) path: String,
+    pub(crate) host: Option<String>,
+    pub(crate) ip: Option<IpAddr>,
 }
 
 /// Answers from a folder that was read. `roots_known` is for tests: every trust domain's roots are at hand.
@@ -138,6 +185,7 @@ fn ask(folder: &Folder, arguments: &Arguments, asked: &Asked, roots_known: bool)
     let question =
         Question { folder, from, to, asked, source: arguments.ip, now: arguments.now, roots_known };
     let mut answer = question.answer();
+    live::note(&question, &mut answer);
     answer.from.clone_from(&arguments.from);
     answer.method.clone_from(&arguments.method);
     answer.path.clone_from(&arguments.path);

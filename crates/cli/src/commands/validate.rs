@@ -1,31 +1,32 @@
 //! `bailiwick validate`: every mistake of a folder as a code frame.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::folder::Folder;
+use crate::folder::{Folder, Given};
 use crate::output::{Output, print, print_json};
 use crate::render::Record;
 
-/// Check a folder of policies: every mistake with its place, its code and what to do
+/// Check policies in files, in the cluster, or files on top of it: every mistake with its place, its code and what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// A folder or file of YAML; can be given more than once
-    #[arg(short, long = "file", value_name = "PATH", required = true)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    given: Given,
 }
 
 const AFTER_HELP: &str = "\
 Ends with 3 if there is an error, with 0 otherwise; warnings are no errors.
-The codes are explained in docs/messages.md.
+The codes are explained in docs/messages.md. `--live` finds what files alone
+cannot: a Role that only the cluster has, a target that selects no pod of it.
 
 Examples:
   bailiwick validate -f examples/shop
-  bailiwick validate -f base -f overlays/production -o json";
+  bailiwick validate -f base -f overlays/production -o json
+  bailiwick validate                      # what is in the cluster now
+  bailiwick validate -f policies --live   # what it would be with these";
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -41,9 +42,9 @@ struct Report {
 /// Runs the command.
 ///
 /// # Errors
-/// When the outcome cannot be printed.
-pub(crate) fn run(arguments: &Arguments, output: Output) -> anyhow::Result<Exit> {
-    let folder = Folder::read(&arguments.files);
+/// When the cluster cannot be read, or the outcome cannot be printed.
+pub(crate) async fn run(arguments: &Arguments, output: Output) -> anyhow::Result<Exit> {
+    let folder = Folder::read(&arguments.given).await?;
     let (errors, warnings) = folder.counts();
     let exit = if errors == 0 { Exit::Success } else { Exit::Invalid };
     if output.is_json() {

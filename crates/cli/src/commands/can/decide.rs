@@ -48,7 +48,7 @@ impl Question<'_> {
         if let From::Identity { id, known: false } = &self.from
             && id.trust_domain() == &self.folder.compiled.mesh.trust_domain
         {
-            answer.notes.push(format!("no workload in these files has the identity {id}"));
+            answer.notes.push(format!("no workload here has the identity {id}"));
         }
         if !self.to.declared {
             answer.notes.push(format!("{} declares no port {}", self.to.key, self.to.port));

@@ -103,23 +103,28 @@ fn named_port(key: &WorkloadKey, workload: Option<&Workload>, text: &str) -> Res
     })
 }
 
+/// A workload of the files, a pod, or the newest pod of what made it.
 fn find_workload(folder: &Folder, text: &str) -> Result<WorkloadKey, Mistake> {
-    let known: Vec<String> = folder.world.workloads.keys().map(ToString::to_string).collect();
+    let mut known = folder.pods.owners();
+    known.extend(folder.world.workloads.keys().map(ToString::to_string));
+    let nearest = || did_you_mean(known.iter().map(String::as_str), text).map(str::to_owned);
     let Some((namespace, name)) = text.split_once('/') else {
         // Often only the namespace was forgotten.
-        let alone = folder.world.workloads.keys().find(|key| key.name.as_str() == text);
-        let meant = alone.map(ToString::to_string);
+        let is_it = |full: &&String| full.split_once('/').is_some_and(|(_, name)| name == text);
+        let meant = known.iter().find(is_it).cloned();
         return Err(Mistake::NotAWorkload { text: text.to_owned(), meant });
     };
     let key = match (namespace.parse::<Namespace>(), name.parse()) {
         (Ok(namespace), Ok(name)) => WorkloadKey { namespace, name },
         (Err(_), _) | (_, Err(_)) => {
-            let meant = did_you_mean(known.iter().map(String::as_str), text).map(str::to_owned);
-            return Err(Mistake::NotAWorkload { text: text.to_owned(), meant });
+            return Err(Mistake::NotAWorkload { text: text.to_owned(), meant: nearest() });
         }
     };
     if folder.world.workloads.contains_key(&key) {
         return Ok(key);
+    }
+    if let Some(newest) = pods_of(folder, namespace, name).into_iter().next() {
+        return Ok(newest);
     }
     if let Some(routes) = folder.compiled.routes.get(&(key.namespace.clone(), name.to_owned())) {
         let mut workloads: Vec<String> = routes
@@ -130,6 +135,12 @@ fn find_workload(folder: &Folder, text: &str) -> Result<WorkloadKey, Mistake> {
         workloads.dedup();
         return Err(Mistake::Service { text: text.to_owned(), workloads });
     }
-    let meant = did_you_mean(known.iter().map(String::as_str), text).map(str::to_owned);
-    Err(Mistake::UnknownWorkload { text: text.to_owned(), meant })
+    Err(Mistake::UnknownWorkload { text: text.to_owned(), meant: nearest() })
+}
+
+/// The pods of an owner, the newest first, as far as they could be read.
+pub(super) fn pods_of(folder: &Folder, namespace: &str, name: &str) -> Vec<WorkloadKey> {
+    let mut pods = folder.pods.owned_by(namespace, name);
+    pods.retain(|pod| folder.world.workloads.contains_key(pod));
+    pods
 }

@@ -47,6 +47,10 @@ fn folder(more: &str) -> Folder {
     Folder::of(read_bytes("world.yaml", format!("{WORLD}{more}").as_bytes()))
 }
 
+pub(super) fn given() -> Given {
+    Given { files: Vec::new(), live: false, cluster: Options::default() }
+}
+
 fn arguments(call: [&str; 4]) -> Arguments {
     let [from, method, to, path] = call.map(str::to_owned);
     Arguments {
@@ -54,7 +58,7 @@ fn arguments(call: [&str; 4]) -> Arguments {
         method,
         to,
         path,
-        files: Vec::new(),
+        given: given(),
         headers: Vec::new(),
         ip: None,
         now: None,

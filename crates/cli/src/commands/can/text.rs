@@ -55,6 +55,15 @@ pub(crate) fn render(answer: &Answer) -> String {
     out
 }
 
+/// What would be decided now, under a decision of the past.
+pub(crate) fn outcome_lines(answer: &Answer) -> String {
+    let rendered = render(answer);
+    let mut lines = rendered.lines();
+    let verdict = lines.next().and_then(|heading| heading.split("  ").next()).unwrap_or_default();
+    let indented: String = lines.map(|line| format!("    {line}\n")).collect();
+    format!("  now      {verdict}, by the live objects\n{indented}")
+}
+
 fn heading(answer: &Answer) -> String {
     let Answer { from, method, to, path, status, .. } = answer;
     let status = match answer.verdict {

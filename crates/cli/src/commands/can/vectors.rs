@@ -1,7 +1,7 @@
 //! The corpus of docs/policy-semantics.md and tests/vectors, through `can`.
 
 use bailiwick_inputs::read_bytes;
-use bailiwick_testkit::vectors::{Expect, Observed, Vector, VectorCall, load, run};
+use bailiwick_testkit::vectors::{Expect, Observed, VectorCall, load, run};
 
 use super::answer::Verdict;
 use super::request::Asked;
@@ -12,7 +12,7 @@ use crate::folder::Folder;
 fn every_vector_holds_in_can() {
     run(&load(), |vector, call, asked| {
         let folder = Folder::of(read_bytes(&vector.file, vector.world.as_bytes()));
-        let mut arguments = arguments(vector, call);
+        let mut arguments = arguments(call);
         // Without an address or a time the answer may be DEPENDS; a real call has both.
         arguments.ip = Some(asked.source.ip());
         arguments.now = Some(asked.now);
@@ -26,7 +26,7 @@ fn without_address_and_time_an_answer_is_the_same_or_depends() {
     for vector in load() {
         let folder = Folder::of(read_bytes(&vector.file, vector.world.as_bytes()));
         for call in &vector.calls {
-            let arguments = arguments(&vector, call);
+            let arguments = arguments(call);
             let asked = Asked::read(&arguments).unwrap();
             let answer = ask(&folder, &arguments, &asked, true).unwrap();
             if answer.verdict == Verdict::Depends {
@@ -42,14 +42,14 @@ fn without_address_and_time_an_answer_is_the_same_or_depends() {
     }
 }
 
-fn arguments(vector: &Vector, call: &VectorCall) -> Arguments {
+fn arguments(call: &VectorCall) -> Arguments {
     let header = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}:{value}"));
     Arguments {
         from: call.from.clone(),
         method: call.method.clone(),
         to: call.to.clone(),
         path: call.path.clone(),
-        files: vec![vector.file.clone().into()],
+        given: super::tests::given(),
         headers: [header("host", &call.host), header("content-type", &call.content_type)]
             .into_iter()
             .flatten()

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::HOST;
-use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{StatusCode, Uri};
 use tokio::net::TcpStream;
 
+use crate::exchange::{self, ExchangeError};
+
 const WITHIN: Duration = Duration::from_secs(5);
-/// A status is a few hundred bytes a workload and object.
-const MAXIMUM_BYTES: usize = 256 * 1024 * 1024;
 
 /// Why there is no status.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +18,10 @@ pub(super) enum FetchError {
     Unreachable { url: String, source: std::io::Error },
     #[error("`{url}` did not answer within {} s", WITHIN.as_secs())]
     Silent { url: String },
-    #[error("`{url}` broke off: {source}")]
-    BrokenOff { url: String, source: hyper::Error },
+    #[error("asking `{url}` came to nothing: {source}")]
+    BrokenOff { url: String, source: ExchangeError },
     #[error("`{url}` answered {status}, and its `/config` is no operator's")]
     Status { url: String, status: StatusCode },
-    #[error("the answer of `{url}` cannot be read: {source}")]
-    Body { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("what answers at `{url}` is no operator: {source}")]
     NotAnOperator { url: String, source: serde_json::Error },
 }
@@ -50,18 +43,13 @@ async fn get(text: &str) -> Result<String, FetchError> {
     let port = authority.port_u16().unwrap_or(80);
     let unreachable = |source| FetchError::Unreachable { url: url(), source };
     let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
-    let broken = |source| FetchError::BrokenOff { url: url(), source };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Its end is seen by whoever sends on it.
-    tokio::spawn(async move { drop(connection.await) });
-    let request = Request::get("/config").header(HOST, authority.as_str()).body(Empty::<Bytes>::new());
-    let response = sender.send_request(request.map_err(|_| address())?).await.map_err(broken)?;
-    if response.status() != StatusCode::OK {
-        return Err(FetchError::Status { url: url(), status: response.status() });
+    let (status, text) = exchange::get(stream, authority.as_str(), "/config")
+        .await
+        .map_err(|source| FetchError::BrokenOff { url: url(), source })?;
+    if status != StatusCode::OK {
+        return Err(FetchError::Status { url: url(), status });
     }
-    let body = Limited::new(response.into_body(), MAXIMUM_BYTES).collect().await;
-    let bytes = body.map_err(|source| FetchError::Body { url: url(), source })?.to_bytes();
-    String::from_utf8(bytes.to_vec()).map_err(|source| FetchError::Body { url: url(), source: source.into() })
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ struct Mesh {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Object {
+pub(super) struct Object {
     kind: String,
     #[serde(default)]
     namespace: String,
@@ -90,9 +90,7 @@ impl Report {
         let mut out = self.heading();
         if !self.objects.is_empty() {
             let rows: Vec<Vec<String>> = self.objects.iter().map(Object::row).collect();
-            let header =
-                ["KIND", "NAMESPACE", "NAME", "MODE", "ACCEPTED", "RESOLVEDREFS", "ENFORCED", "REASON"];
-            out.push_str(&format!("\n{}", table(&header, &rows)));
+            out.push_str(&format!("\n{}", table(&Object::HEADER, &rows)));
         }
         if !self.workloads.is_empty() {
             let rows: Vec<Vec<String>> = self.workloads.iter().flat_map(Workload::rows).collect();
@@ -131,7 +129,10 @@ impl Report {
 }
 
 impl Object {
-    fn row(&self) -> Vec<String> {
+    pub(super) const HEADER: [&'static str; 8] =
+        ["KIND", "NAMESPACE", "NAME", "MODE", "ACCEPTED", "RESOLVEDREFS", "ENFORCED", "REASON"];
+
+    pub(super) fn row(&self) -> Vec<String> {
         let status = |name: &str| {
             let found = self.conditions.iter().find(|condition| condition.r#type == name);
             found.map_or("-", |condition| condition.status.as_str())
