@@ -1,6 +1,6 @@
 //! A world becomes a publication: compile, encode, compare by digest, and publish what changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -224,11 +224,10 @@ struct Ready<'a> {
 
 fn all_diagnostics(read: &[Diagnostic], compiled: &[Diagnostic]) -> Vec<Diagnostic> {
     let mut all = compiled.to_vec();
-    for diagnostic in read {
-        if !all.contains(diagnostic) {
-            all.push(diagnostic.clone());
-        }
-    }
+    // A cluster's pods can have thousands of messages: whether one is there already is looked up.
+    let key = |one: &Diagnostic| (one_line(one), one.location.span, Arc::clone(&one.location.file));
+    let mut known: HashSet<_> = compiled.iter().map(key).collect();
+    all.extend(read.iter().filter(|one| known.insert(key(one))).cloned());
     all
 }
 
