@@ -19,6 +19,7 @@ pub(super) fn note(question: &Question<'_>, answer: &mut Answer) {
         answer.notes.push(format!("{} {here} (restart it in an enrolled namespace)", to.key));
     }
     let Some((kind, owner)) = &facts.owner else { return };
+    name_by_owner(question, answer, owner);
     let namespace = to.key.namespace.as_str();
     let siblings = pods_of(folder, namespace, owner);
     if siblings.len() < 2 {
@@ -42,4 +43,17 @@ pub(super) fn note(question: &Question<'_>, answer: &mut Answer) {
             some.join(", ")
         ),
     });
+}
+
+/// A suggested Policy outlives the pod, so it is named by what made the pod, unless that name is taken.
+fn name_by_owner(question: &Question<'_>, answer: &mut Answer, owner: &str) {
+    let Some(change) = answer.allow.as_mut() else { return };
+    let Some(document) = &change.document else { return };
+    let (old, new) = (format!("-to-{}", question.to.key.name), format!("-to-{owner}"));
+    let object = change.object.replace(&old, &new);
+    if question.folder.compiled.objects.keys().any(|key| key.to_string() == object) {
+        return;
+    }
+    change.document = Some(document.replace(&old, &new));
+    change.object = object;
 }

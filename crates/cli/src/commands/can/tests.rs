@@ -264,3 +264,44 @@ fn an_unproven_caller_is_not_sent_away_for_good() {
     assert_eq!((answer.verdict, answer.status.as_str()), (Verdict::Unauthenticated, "401"));
     assert!(answer.notes.iter().any(|note| note.contains("proves who it is")), "{:?}", answer.notes);
 }
+
+#[test]
+fn in_a_cluster_a_pod_is_asked_about_by_what_made_it() {
+    let pod = |name: &str, created: &str, app: &str, sidecar: bool| {
+        let init = if sidecar {
+            r#"{"name": "bailiwick-sidecar", "image": "i", "restartPolicy": "Always"}"#
+        } else {
+            ""
+        };
+        let text = format!(
+            r#"{{"apiVersion": "v1", "kind": "Pod",
+            "metadata": {{"name": "{name}", "namespace": "shop", "creationTimestamp": "{created}",
+                "labels": {{"app": "{app}", "pod-template-hash": "h"}},
+                "ownerReferences": [{{"kind": "ReplicaSet", "name": "{app}-h", "controller": true}}]}},
+            "spec": {{"serviceAccountName": "{app}", "initContainers": [{init}],
+                "containers": [{{"name": "c", "image": "i", "ports": [{{"containerPort": 8080}}]}}]}},
+            "status": {{"phase": "Running"}}}}"#
+        );
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let pods = [
+        pod("web-h-1", "2026-01-01T00:00:00Z", "web", true),
+        pod("orders-h-1", "2026-01-01T00:00:00Z", "orders", true),
+        pod("orders-h-2", "2026-01-02T00:00:00Z", "orders", false),
+    ];
+    let mut objects: Vec<_> = pods.iter().map(bailiwick_inputs::ApiObject::decode).collect();
+    let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "shop", "labels": {"bailiwick.dev/inject": "enabled"}}});
+    objects.push(bailiwick_inputs::ApiObject::decode(&namespace));
+    let mut folder = Folder::of(bailiwick_inputs::read_paths_over(&objects, Vec::new()));
+    folder.pods = crate::cluster::Pods::of(&pods);
+    let answer = answered(&folder, &arguments(["shop/web", "GET", "shop/orders", "/x"])).unwrap();
+    assert_eq!((answer.verdict, answer.to.as_str()), (Verdict::Deny, "shop/orders-h-2:8080"));
+    assert_eq!(answer.identity.as_deref(), Some("spiffe://cluster.local/ns/shop/sa/web"));
+    let notes = answer.notes.join("\n");
+    assert!(notes.contains("shop/orders-h-2 nothing decides there: the pod has no sidecar"), "{notes}");
+    assert!(notes.contains("the same at all 2 pods of Deployment shop/orders"), "{notes}");
+    assert_eq!(answer.allow.unwrap().object, "Policy shop/allow-web-to-orders");
+    let mistake = answered(&folder, &arguments(["shop/wbe", "GET", "shop/orders", "/x"])).unwrap_err();
+    assert_eq!(mistake.help().as_deref(), Some("did you mean `shop/web`?"));
+}

@@ -9,7 +9,14 @@ use crate::reports::NamespaceMode;
 
 /// Audits, open ports, refused objects.
 pub(super) fn facts(observed: &Observed, installed: &Installed) -> Vec<Fact> {
+    // Nothing is said to be enforced that was not seen.
+    if let Err(why) = &observed.namespaces {
+        return vec![Fact::unseen("which namespaces are in audit", why)];
+    }
     let mut facts = namespaces(observed);
+    if installed.reports.answered.is_empty() {
+        facts.push(Fact::unseen("which objects are accepted", "no replica of the operator answers"));
+    }
     facts.extend(open_ports(observed, installed));
     facts.extend(objects(installed));
     if facts.is_empty() {

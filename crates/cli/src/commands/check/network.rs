@@ -49,9 +49,11 @@ const DNS: Need = Need { port: 53, protocol: "UDP", name: "dns", what: "DNS" };
 
 /// Whether sidecars reach the operator, and the operator is reached.
 pub(super) fn facts(observed: &Observed) -> Vec<Fact> {
-    let (policies, pods) = match (&observed.network_policies, &observed.pods) {
-        (Ok(policies), Ok(pods)) => (policies, pods),
-        (Err(why), _) | (_, Err(why)) => return vec![Fact::unseen("the NetworkPolicies", why)],
+    let (policies, pods) = match (&observed.network_policies, &observed.pods, &observed.namespaces) {
+        (Ok(policies), Ok(pods), Ok(_)) => (policies, pods),
+        (Err(why), _, _) | (_, Err(why), _) | (_, _, Err(why)) => {
+            return vec![Fact::unseen("the NetworkPolicies", why)];
+        }
     };
     let mut facts = egress(observed, policies, pods);
     facts.extend(ingress(observed, policies, pods));

@@ -31,9 +31,9 @@ struct Found {
 
 /// Sidecars: there, of this version, connected, current, with a certificate that lives.
 pub(super) fn facts(observed: &Observed, installed: &Installed) -> Vec<Fact> {
-    let pods = match &observed.pods {
-        Ok(pods) => pods,
-        Err(why) => return vec![Fact::unseen("the pods", why)],
+    let pods = match (&observed.pods, &observed.namespaces) {
+        (Ok(pods), Ok(_)) => pods,
+        (Err(why), _) | (_, Err(why)) => return vec![Fact::unseen("the pods", why)],
     };
     let enrolled: Vec<&str> =
         observed.enrolled().into_iter().map(|namespace| text(namespace, "/metadata/name")).collect();

@@ -348,6 +348,19 @@ fn what_enforces_less_is_told() {
 }
 
 #[test]
+fn nothing_is_said_to_be_well_that_was_not_seen() {
+    let mut observed = observed();
+    observed.namespaces = Err("forbidden".to_owned());
+    let report = Report::of(categories(&observed));
+    for name in ["pod-security", "network-policies", "sidecars", "enforcement"] {
+        let category = report.categories.iter().find(|category| category.name == name).unwrap();
+        assert!(category.facts.iter().all(|fact| fact.level != Level::Ok), "{category:?}");
+    }
+    let silent = with_installed(|all| all.reports = Reports::default());
+    assert!(silent.contains("‼ which objects are accepted cannot be checked"), "{silent}");
+}
+
+#[test]
 fn before_the_installation_only_the_cluster_is_looked_at() {
     let mut observed = observed();
     observed.installed = None;
