@@ -8,7 +8,7 @@ use bailiwick_compile::{
     Code, Compiled, Compiler, Diagnostic, ObjectKey, ObjectKind, ObjectOutcome, Severity, WorkloadConfig,
     World, codes,
 };
-use bailiwick_identity::TrustDomain;
+use bailiwick_identity::{MtlsMode, Port, SpiffeId, TrustDomain};
 use bailiwick_inputs::codes as inputs;
 use bailiwick_policy::{Layer, Origin, WorkloadKey};
 use bailiwick_wire::{ChunkCache, Configuration, Encoded, Endpoint, Position, Transport, encode};
@@ -295,6 +295,16 @@ fn verdict(outcome: &Result<(), Vec<Diagnostic>>, reason: &str) -> Verdict {
     }
 }
 
+/// How a port of a workload is called: by mesh mTLS, save where its own Authentication turned that off.
+fn transport(compiled: &Compiled, workload: &WorkloadKey, port: Port, identity: &SpiffeId) -> Transport {
+    let config = compiled.workloads.get(workload);
+    if config.is_some_and(|config| config.trust.port(port).mode == MtlsMode::Disabled) {
+        Transport::AsSent
+    } else {
+        Transport::Mesh(identity.clone())
+    }
+}
+
 /// Where Services lead on this machine: through the sidecar of each workload behind them.
 fn destinations(compiled: &Compiled, addresses: &Addresses) -> DestinationTable {
     let mut table = DestinationTable::default();
@@ -302,10 +312,11 @@ fn destinations(compiled: &Compiled, addresses: &Addresses) -> DestinationTable 
         for route in routes {
             let mut endpoints = Vec::new();
             for backend in &route.backends {
+                let transport = transport(compiled, &backend.workload, backend.port, &backend.identity);
                 for address in addresses.of(&backend.workload, backend.port) {
                     endpoints.push(Endpoint {
                         address: *address,
-                        transport: Transport::Mesh(backend.identity.clone()),
+                        transport: transport.clone(),
                         protocol: backend.protocol,
                         workload: Some(backend.workload.clone()),
                     });
@@ -319,7 +330,7 @@ fn destinations(compiled: &Compiled, addresses: &Addresses) -> DestinationTable 
         let protocol = config.protocols.get(&port).copied();
         let endpoint = Endpoint {
             address,
-            transport: Transport::Mesh(config.identity.clone()),
+            transport: transport(compiled, workload, port, &config.identity),
             protocol: protocol.unwrap_or(bailiwick_policy::PortProtocol::Undeclared),
             workload: Some(workload.clone()),
         };

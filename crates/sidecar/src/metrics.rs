@@ -48,6 +48,7 @@ pub(crate) struct SidecarMetrics {
     open: Family<Labels<1>, Gauge>,
     refused: Family<Labels<2>, Counter>,
     failures: Family<Labels<1>, Counter>,
+    connected: Family<Labels<1>, Counter>,
     sessions_cut: Counter,
 }
 
@@ -96,6 +97,8 @@ impl SidecarMetrics {
         let refused = registry.register("connections_refused", help, Family::default());
         let help = "Outbound calls that reached no endpoint, by reason";
         let failures = registry.register("outbound_failures", help, Family::default());
+        let help = "Connections made for the application, by how they travel";
+        let connected = registry.register("outbound_connections", help, Family::default());
         let help = "Calls in flight that a change of the truth ended";
         let sessions_cut = registry.counter("sessions_cut", help);
         Self {
@@ -107,6 +110,7 @@ impl SidecarMetrics {
             open,
             refused,
             failures,
+            connected,
             sessions_cut,
         }
     }
@@ -171,6 +175,11 @@ impl SidecarMetrics {
     /// An outbound call that reached no endpoint.
     pub(crate) fn outbound_failed(&self, reason: &'static str) {
         self.failures.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// A connection that is made for the application: `mesh`, `as-sent`, or to the pod `itself`.
+    pub(crate) fn outbound_connection(&self, how: &'static str) {
+        self.connected.get_or_create(&[("to", how)]).inc();
     }
 
     /// Calls in flight that were cut.

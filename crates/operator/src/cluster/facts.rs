@@ -4,13 +4,14 @@ mod network;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 pub(crate) use network::{Node, Service, Slice, SliceEndpoint};
 
 use bailiwick_compile::ObjectKind;
 use bailiwick_inputs::ApiObject;
-use bailiwick_pod::names;
+use bailiwick_pod::{environment, names};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -70,6 +71,8 @@ pub(crate) struct Pod {
     /// The node's address.
     pub(crate) host_address: Option<IpAddr>,
     pub(crate) containers: Vec<Container>,
+    /// Inbound ports that its capture leaves out, as its own spec says, where it has our sidecar.
+    pub(crate) uncaptured: Vec<RangeInclusive<u16>>,
     /// What the compile reads of it.
     pub(crate) decoded: Compilable,
 }
@@ -162,6 +165,14 @@ struct RawContainer {
     image: Option<String>,
     restart_policy: Option<String>,
     ports: Option<Value>,
+    env: Option<Vec<RawVariable>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawVariable {
+    name: String,
+    value: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -194,6 +205,7 @@ impl Keep for Pod {
     fn read(object: Value, before: Option<&Self>) -> Self {
         let raw: RawPod = lenient("Pod", object);
         let manifest = manifest(&raw);
+        let uncaptured = uncaptured(&raw.spec);
         let RawPod { metadata, spec, status } = raw;
         let mut annotations = metadata.annotations.unwrap_or_default();
         annotations.retain(|name, _| name.starts_with(names::ANNOTATION_PREFIX));
@@ -215,6 +227,7 @@ impl Keep for Pod {
             ready: status.conditions.unwrap_or_default().iter().any(is_ready),
             addresses,
             host_address: status.host_ip.and_then(|ip| ip.parse().ok()),
+            uncaptured,
             containers: spec
                 .init_containers
                 .unwrap_or_default()
@@ -229,6 +242,23 @@ impl Keep for Pod {
 
 fn account(name: Option<String>) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned())
+}
+
+/// The ports that the capture container is told to leave out. FAIL-CLOSED: what cannot be read counts as captured.
+fn uncaptured(spec: &RawPodSpec) -> Vec<RangeInclusive<u16>> {
+    let containers = spec.init_containers.iter().flatten();
+    let capture = containers.filter(|container| container.name == names::CAPTURE_CONTAINER);
+    let variables = capture.flat_map(|container| container.env.iter().flatten());
+    let skipped = variables.filter(|variable| variable.name == environment::SKIP_INBOUND_PORTS);
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    skipped
+        .filter_map(|variable| variable.value.as_deref())
+        .flat_map(|value| value.split(','))
+        .filter_map(range)
+        .collect()
 }
 
 fn container(raw: RawContainer, init: bool) -> Container {

@@ -53,7 +53,13 @@ pub(crate) struct Validity(Option<Evidence>);
 /// When the endpoint cannot be reached in time or is somebody else.
 pub(crate) async fn connect(worker: &Arc<Worker>, endpoint: &Endpoint) -> Result<PeerConnection, Failure> {
     let shared = &worker.shared;
-    let stream = if shared.is_own(endpoint.address.ip()) {
+    let itself = shared.is_own(endpoint.address.ip());
+    shared.metrics.outbound_connection(match endpoint.transport {
+        Transport::Mesh(_) | Transport::AsSent if itself => "itself",
+        Transport::Mesh(_) => "mesh",
+        Transport::AsSent => "as-sent",
+    });
+    let stream = if itself {
         itself::connect(worker, endpoint.address).await?
     } else {
         dial(shared, endpoint).await?

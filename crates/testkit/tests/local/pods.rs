@@ -40,6 +40,13 @@ spec:
     ports: [{containerPort: 8080, name: http}, {containerPort: 9090}, {containerPort: 6379, name: redis}]
 ---
 apiVersion: bailiwick.dev/v1alpha1
+kind: Authentication
+metadata: {name: orders, namespace: shop}
+spec:
+  targets: [{kind: Pod, selector: {matchLabels: {app: orders}}}]
+  mtls: {mode: Strict, ports: [{port: 7070, mode: Disabled}]}
+---
+apiVersion: bailiwick.dev/v1alpha1
 kind: Policy
 metadata: {name: orders, namespace: shop}
 spec:
@@ -53,6 +60,10 @@ spec:
     effect: Allow
     subjects: [{serviceAccount: {name: orders}}]
     permissions: [{http: {methods: [GET], paths: ["/self"]}}]
+  - name: open
+    effect: Allow
+    subjects: [{anyone: {}}]
+    permissions: [{http: {methods: [GET], paths: ["/open"]}}]
 "#;
 
 struct Mesh {
@@ -71,7 +82,7 @@ impl Mesh {
             fs::create_dir(mesh.path(part)).unwrap();
         }
         fs::write(mesh.path("source/shop.yaml"), SOURCE).unwrap();
-        let ports: String = [8080, 9090, 6379]
+        let ports: String = [8080, 9090, 6379, 7070]
             .iter()
             .flat_map(|port| {
                 [ORDERS, ORDERS_V6].map(|ip| format!("  - {{port: {port}, address: \"{ip}:{port}\"}}\n"))
@@ -147,7 +158,7 @@ fn pods_call_each_other_the_outside_and_themselves_and_nobody_gets_past_a_sideca
     let Some((mesh, operator)) = Mesh::start() else { return };
     let network = &mesh.network;
     let (web, orders) = (mesh.pod("web", 2), mesh.pod("orders", 3));
-    for port in [8080, 9090] {
+    for port in [8080, 9090, 7070] {
         network.application("orders", port, echo_head);
     }
     network.application("orders", 6379, greet);
@@ -167,6 +178,10 @@ fn pods_call_each_other_the_outside_and_themselves_and_nobody_gets_past_a_sideca
             assert_eq!(network.get("web", &format!("{to}:{port}"), "/invoices").0, "403", "{to}:{port}");
         }
     }
+    // A port without mesh TLS: policy decides, and nobody is proven.
+    let (status, answer) = network.get("web", &format!("{ORDERS}:7070"), "/open");
+    assert!(status == "200" && !answer.contains("x-bailiwick-client-id"), "{answer}\n{}", told());
+    assert_ne!(network.get("web", &format!("{ORDERS}:7070"), "/orders/1").0, "200");
     // The server speaks first: at once, meshed and outside.
     for to in [format!("{ORDERS}:6379"), format!("{NODE}:2525"), "[fd00:98::1]:2525".to_owned()] {
         let begun = Instant::now();
@@ -200,6 +215,15 @@ fn pods_call_each_other_the_outside_and_themselves_and_nobody_gets_past_a_sideca
             let answer = network.exchange("node", &format!("{to}:{port}"), b"GET /config HTTP/1.1\r\n\r\n");
             assert!(!answer.contains("HTTP"), "{to}:{port}: {answer}");
         }
+    }
+    for (pod, counted) in [
+        ("web", "bailiwick_outbound_connections_total{to=\"mesh\"}"),
+        ("web", "bailiwick_outbound_connections_total{to=\"as-sent\"}"),
+        ("orders", "bailiwick_outbound_connections_total{to=\"itself\"}"),
+        ("orders", "bailiwick_connections_refused_total{direction=\"inbound\",reason=\"own-port\"}"),
+    ] {
+        let (_, metrics) = network.get(pod, "127.0.0.1:15000", "/metrics");
+        assert!(metrics.contains(counted), "{counted} is missing at {pod}:\n{metrics}");
     }
     // The operator goes: what is known goes on, what is not known is refused and not guessed.
     drop(operator);

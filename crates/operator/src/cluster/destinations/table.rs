@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bailiwick_compile::WorkloadConfig;
-use bailiwick_identity::{Namespace, Port, ServiceAccount, SpiffeId, TrustDomain};
+use bailiwick_identity::{MtlsMode, Namespace, Port, ServiceAccount, SpiffeId, TrustDomain};
+use bailiwick_pod::ports;
 use bailiwick_policy::{PortProtocol, WorkloadKey};
 use bailiwick_wire::{Endpoint, Transport};
 
@@ -42,6 +44,8 @@ pub(crate) struct PodEntry {
     /// Its node.
     pub(crate) node: String,
     transport: Transport,
+    /// Ports that do not lead to its sidecar.
+    uncaptured: Vec<RangeInclusive<u16>>,
     config: Option<Arc<WorkloadConfig>>,
 }
 
@@ -69,6 +73,7 @@ impl PartialEq for PodEntry {
         self.workload == other.workload
             && self.node == other.node
             && self.transport == other.transport
+            && self.uncaptured == other.uncaptured
             && config(self) == config(other)
     }
 }
@@ -79,7 +84,7 @@ impl PodEntry {
         let workload = workload(name)?;
         let transport = transport(&workload.namespace, pod, domain)?;
         let config = configs.get(&workload).cloned();
-        Some(Self { workload, node: pod.node.clone(), transport, config })
+        Some(Self { workload, node: pod.node.clone(), transport, uncaptured: pod.uncaptured.clone(), config })
     }
 
     /// A port of this pod, called at this address.
@@ -88,10 +93,26 @@ impl PodEntry {
         let known = self.config.as_ref().zip(port).and_then(|(config, port)| config.protocols.get(&port));
         Endpoint {
             address,
-            transport: self.transport.clone(),
+            transport: if self.takes_plaintext(address.port()) {
+                Transport::AsSent
+            } else {
+                self.transport.clone()
+            },
             protocol: known.copied().unwrap_or(PortProtocol::Undeclared),
             workload: Some(self.workload.clone()),
         }
+    }
+}
+
+impl PodEntry {
+    /// True for a port that no sidecar answers, or whose sidecar takes no mesh TLS.
+    fn takes_plaintext(&self, port: u16) -> bool {
+        let disabled = |config: &Arc<WorkloadConfig>| {
+            Port::try_from(port).is_ok_and(|port| config.trust.port(port).mode == MtlsMode::Disabled)
+        };
+        port == ports::PROBES
+            || self.uncaptured.iter().any(|range| range.contains(&port))
+            || self.config.as_ref().is_some_and(disabled)
     }
 }
 

@@ -147,6 +147,27 @@ async fn a_pod_s_address_leads_to_it_and_whether_it_is_meshed_is_its_own_spec_s_
 }
 
 #[tokio::test]
+async fn a_port_that_no_sidecar_answers_is_called_as_sent() {
+    let ground = Ground::new();
+    let mut skipping = pod("db", &["10.0.0.2"], true);
+    let capture = json!({
+        "name": "bailiwick-capture",
+        "env": [{"name": "BAILIWICK_SKIP_INBOUND_PORTS", "value": "3306,9000-9100,x-1,"}, {"name": "OTHER", "value": "1-65535"}],
+    });
+    skipping["spec"]["initContainers"].as_array_mut().unwrap().insert(0, capture);
+    skipping["spec"]["containers"][0]["env"] =
+        json!([{"name": "BAILIWICK_SKIP_INBOUND_PORTS", "value": "8080"}]);
+    ground.see("pods", skipping);
+    for (port, meshed) in
+        [(3306, false), (9000, false), (9100, false), (9101, true), (8080, true), (15_020, false)]
+    {
+        let found = ground.endpoints(&format!("10.0.0.2:{port}")).await;
+        let expected = if meshed { format!("db@10.0.0.2:{port}") } else { format!("10.0.0.2:{port}") };
+        assert_eq!(found, BTreeSet::from([expected]), "{port}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_leads_to_the_ready_endpoints_of_the_family_that_was_called() {
     let ground = Ground::new();
     for (name, v4, v6) in [("a", "10.0.0.2", "fd00::2"), ("b", "10.0.0.3", "fd00::3")] {
