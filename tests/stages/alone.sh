@@ -4,6 +4,6 @@
 set -euo pipefail
 # shellcheck source=tests/stages/lib.sh
 source "$(dirname "$0")/lib.sh"
-for crate in policy wire compile sidecar; do
+for crate in policy wire compile sidecar operator; do
   cargo check --locked --quiet --package "bailiwick-$crate"
 done

@@ -40,22 +40,22 @@ pub struct Flags {
     /// These settings as one YAML file
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
-    /// Where certificates are issued [default: 127.0.0.1:15010, in a cluster [::]:15010]
+    /// Where certificates are issued [default: 127.0.0.1:15010, in a cluster `[::]:15010`]
     #[arg(long, value_name = "IP:PORT")]
     pub identity_listen: Option<String>,
-    /// Where configuration and destinations are served [default: 127.0.0.1:15012, in a cluster [::]:15012]
+    /// Where configuration and destinations are served [default: 127.0.0.1:15012, in a cluster `[::]:15012`]
     #[arg(long, value_name = "IP:PORT")]
     pub configuration_listen: Option<String>,
     /// Readiness, metrics and status, on loopback [default: 127.0.0.1:15014]
     #[arg(long, value_name = "IP:PORT")]
     pub admin_listen: Option<String>,
-    /// In a cluster: where the replicas tell each other acknowledgements and denials [default: [::]:15013]
+    /// In a cluster: where the replicas tell each other acknowledgements and denials [default: `[::]:15013`]
     #[arg(long, value_name = "IP:PORT")]
     pub replicas_listen: Option<String>,
-    /// In a cluster: readiness, liveness and metrics for the kubelet and Prometheus [default: [::]:15015]
+    /// In a cluster: readiness, liveness and metrics for the kubelet and Prometheus [default: `[::]:15015`]
     #[arg(long, value_name = "IP:PORT")]
     pub probes_listen: Option<String>,
-    /// In a cluster: the admission webhooks [default: [::]:9443]
+    /// In a cluster: the admission webhooks [default: `[::]:9443`]
     #[arg(long, value_name = "IP:PORT")]
     pub webhook_listen: Option<String>,
     /// In a cluster: the mesh's own trust domain [default: cluster.local]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::network::{NODE, Network, echo_head, greet};
-use crate::process::{OPERATOR, Process, SIDECAR, command};
+use crate::process::{OPERATOR, Process, SIDECAR, command, command_at, program};
 use crate::world::OPERATOR_ID;
 
 const USER: u32 = 42_137;
@@ -81,6 +81,8 @@ impl Mesh {
         for part in ["source", "logs"] {
             fs::create_dir(mesh.path(part)).unwrap();
         }
+        // The folder of builds may be closed to other users.
+        fs::copy(program(SIDECAR), mesh.path(SIDECAR)).unwrap();
         fs::write(mesh.path("source/shop.yaml"), SOURCE).unwrap();
         let ports: String = [8080, 9090, 6379, 7070]
             .iter()
@@ -123,7 +125,7 @@ impl Mesh {
         capture.args(["capture", "--user", &USER.to_string()]);
         let captured = self.network.within(name, || capture.output().unwrap());
         assert!(captured.status.success(), "{}", String::from_utf8_lossy(&captured.stderr));
-        let mut sidecar = command(SIDECAR);
+        let mut sidecar = command_at(&self.path(SIDECAR));
         sidecar
             .args(["pod", "--operator", NODE, "--operator-id", OPERATOR_ID, "--identity-folder"])
             .arg(&identity)

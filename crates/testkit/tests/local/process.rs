@@ -27,7 +27,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// A command without the user's own settings of these programs.
 pub(crate) fn command(name: &str) -> Command {
-    let mut command = Command::new(program(name));
+    command_at(&program(name))
+}
+
+/// The same of a program that lies elsewhere.
+pub(crate) fn command_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("BAILIWICK_") {
             command.env_remove(variable);
