@@ -12,17 +12,23 @@ tools_archive() {
 
 tools_packages() { sed -n 's/^\([a-z0-9].*\)/\1/p' "$CLUSTER/tools/packages.txt" | paste -sd, -; }
 
+# Where this machine takes Debian's packages from.
+tools_mirror() { apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' 'Identifier: Packages' | head -n 1; }
+
 tools_debootstrap() {
+  local mirror
   if ! have mmdebstrap; then
     have apt-get || fail "missing: mmdebstrap (Debian's name); install it and run this again"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
   fi
+  mirror=$(tools_mirror)
+  # Another distribution's machine: mmdebstrap's own choice.
   mmdebstrap --mode=root --variant=minbase --include="$(tools_packages)" \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    bookworm "$1"
+    bookworm "$1" ${mirror:+"$mirror"}
 }
 
 tools_image() {
