@@ -72,9 +72,11 @@ fn mistakes_are_told_to_programs_too() {
 
 #[test]
 fn a_sound_folder_is_ok() {
-    let output = bailiwick(&["validate", "-f", SHOP]);
-    assert_eq!(code(&output), 0, "{}", stdout(&output));
-    assert!(stdout(&output).starts_with("OK: "), "{}", stdout(&output));
+    for folder in [SHOP, "../../examples/shop-cluster"] {
+        let output = bailiwick(&["validate", "-f", folder]);
+        assert_eq!(code(&output), 0, "{folder}: {}", stdout(&output));
+        assert!(stdout(&output).starts_with("OK: "), "{folder}: {}", stdout(&output));
+    }
     assert_eq!(code(&bailiwick(&["validate", "-f", "no-such-folder"])), 3);
 }
 
