@@ -89,7 +89,7 @@ run_suites() {
 }
 
 code=0
-run_suites "calm hostile" "${BAILIWICK_E2E_WIDTH:-4}" "$@" || code=$?
+run_suites "calm hostile" "${BAILIWICK_E2E_WIDTH:-3}" "$@" || code=$?
 run_suites storms 1 "$@" || code=$?
 tell "done"
 exit "$code"

@@ -29,7 +29,7 @@ pub use faults::{Fault, FaultProxy};
 pub use load::{Load, Tally};
 pub use manifests::{Server, client_manifest};
 pub use scene::{Audit, Scene, pods_of};
-pub use wait::{eventually, holds_for};
+pub use wait::{eventually, holds_for, settled};
 
 /// The namespace of the installation under test.
 #[must_use]

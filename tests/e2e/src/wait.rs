@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{kubectl_text, system_namespace};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -37,4 +39,34 @@ pub fn holds_for(what: &str, time: Duration, mut look: impl FnMut() -> Result<bo
         std::thread::sleep(LOOK);
     }
     Ok(())
+}
+
+/// Waits until what earlier faults did is over: every node is Ready, names resolve again, and the operator is complete.
+///
+/// # Errors
+/// If that takes more than two minutes.
+pub fn settled() -> Result<()> {
+    eventually("the cluster has settled", Duration::from_secs(120), || {
+        let ready = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}";
+        let nodes = kubectl_text(&["get", "nodes", "-o", ready])?;
+        ensure!(nodes.split_whitespace().all(|status| status == "True"), "nodes: {nodes}");
+        let counts = "jsonpath={.spec.replicas}/{.status.availableReplicas}";
+        for (namespace, name) in
+            [("kube-system", "coredns"), (system_namespace().as_str(), "bailiwick-operator")]
+        {
+            let found = kubectl_text(&[
+                "-n",
+                namespace,
+                "get",
+                "deployment",
+                name,
+                "--ignore-not-found",
+                "-o",
+                counts,
+            ])?;
+            let complete = found.split_once('/').is_none_or(|(wanted, available)| wanted == available);
+            ensure!(complete, "{name}: {found}");
+        }
+        Ok(())
+    })
 }

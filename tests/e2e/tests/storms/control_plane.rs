@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use bailiwick_e2e::{Client, Load, Scene, Server, eventually, kubectl_text, shell, system_namespace};
+use bailiwick_e2e::{
+    Client, Load, Scene, Server, eventually, kubectl_text, settled, shell, system_namespace,
+};
 
 const POLICY: &str = "
 apiVersion: bailiwick.dev/v1alpha1
@@ -19,12 +21,15 @@ spec:
 ";
 
 fn shop(name: &str, replicas: u32) -> Result<(Scene, Client)> {
+    settled()?;
     let scene = Scene::enrolled(name)?;
     scene.server(&Server::new("orders").replicas(replicas))?;
     let web = scene.client("web")?;
     scene.ready()?;
     scene.enforce(POLICY)?;
-    web.get("http://orders:8080/orders")?.expect(200)?;
+    eventually("the first call", Duration::from_secs(15), || {
+        web.get("http://orders:8080/orders")?.expect(200)
+    })?;
     Ok((scene, web))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use bailiwick_e2e::{Load, Scene, Server, kubectl_text, system_namespace};
+use bailiwick_e2e::{Load, Scene, Server, kubectl_text, settled, system_namespace};
 
 const POLICY: &str = "
 apiVersion: bailiwick.dev/v1alpha1
@@ -25,6 +25,7 @@ fn rounds(default: usize) -> usize {
 
 #[test]
 fn rolling_restarts_at_200_calls_a_second_fail_none() -> Result<()> {
+    settled()?;
     let scene = Scene::enrolled("rolling")?;
     // What any Deployment needs for this, with or without a mesh: a moment for the endpoints to be withdrawn.
     scene.server(&Server::new("orders").replicas(2))?;
@@ -44,6 +45,7 @@ fn rolling_restarts_at_200_calls_a_second_fail_none() -> Result<()> {
 
 #[test]
 fn an_upgrade_of_the_operator_fails_no_call() -> Result<()> {
+    settled()?;
     let scene = Scene::enrolled("upgrade")?;
     scene.server(&Server::new("orders").replicas(2))?;
     let web = scene.client("web")?;

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use bailiwick_e2e::{Scene, Server};
+use bailiwick_e2e::{Scene, Server, settled};
 
 #[test]
 fn from_apply_to_enforced_on_both_nodes() -> Result<()> {
+    settled()?;
     let scene = Scene::enrolled("speed")?;
     scene.server(&Server::new("orders").replicas(2))?;
     scene.ready()?;
