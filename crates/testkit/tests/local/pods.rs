@@ -197,27 +197,8 @@ fn pods_call_each_other_the_outside_and_themselves_and_nobody_gets_past_a_sideca
         stream.read_to_end(&mut back).unwrap();
         assert_eq!(back, b"GET\0 / \n", "{to}");
     }
-    // A pod that calls itself is a caller like any other.
-    for to in [ORDERS, ORDERS_V6] {
-        let (status, answer) = network.get("orders", &format!("{to}:8080"), "/self");
-        assert_eq!(status, "200", "{answer}\n{}", told());
-        assert!(
-            answer.contains("x-bailiwick-client-id: spiffe://cluster.local/ns/shop/sa/orders"),
-            "{answer}"
-        );
-        assert_eq!(network.get("orders", &format!("{to}:8080"), "/orders/1").0, "403");
-    }
-    // Past the sidecar: from the node, without a certificate, and to its own ports.
-    for to in [ORDERS, ORDERS_V6] {
-        for port in [8080, 9090] {
-            assert_eq!(network.get("node", &format!("{to}:{port}"), "/orders/1").0, "401");
-        }
-        assert!(!network.exchange("node", &format!("{to}:6379"), b"x\n").contains("ready"));
-        for port in [15_000, 15_001, 15_006, 15_098] {
-            let answer = network.exchange("node", &format!("{to}:{port}"), b"GET /config HTTP/1.1\r\n\r\n");
-            assert!(!answer.contains("HTTP"), "{to}:{port}: {answer}");
-        }
-    }
+    calls_to_oneself(network, &told);
+    nobody_gets_past(network);
     for (pod, counted) in [
         ("web", "bailiwick_outbound_connections_total{to=\"mesh\"}"),
         ("web", "bailiwick_outbound_connections_total{to=\"as-sent\"}"),
@@ -235,4 +216,31 @@ fn pods_call_each_other_the_outside_and_themselves_and_nobody_gets_past_a_sideca
     let unknown = network.get("web", &format!("{NODE}:2526"), "/");
     assert_eq!(unknown.0, "503", "{}", unknown.1);
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+/// Past the sidecar: from the node, without a certificate, and to its own ports.
+fn nobody_gets_past(network: &Network) {
+    for to in [ORDERS, ORDERS_V6] {
+        for port in [8080, 9090] {
+            assert_eq!(network.get("node", &format!("{to}:{port}"), "/orders/1").0, "401");
+        }
+        assert!(!network.exchange("node", &format!("{to}:6379"), b"x\n").contains("ready"));
+        for port in [15_000, 15_001, 15_006, 15_098] {
+            let answer = network.exchange("node", &format!("{to}:{port}"), b"GET /config HTTP/1.1\r\n\r\n");
+            assert!(!answer.contains("HTTP"), "{to}:{port}: {answer}");
+        }
+    }
+}
+
+/// A pod that calls itself is a caller like any other.
+fn calls_to_oneself(network: &Network, told: &dyn Fn() -> String) {
+    for to in [ORDERS, ORDERS_V6] {
+        let (status, answer) = network.get("orders", &format!("{to}:8080"), "/self");
+        assert_eq!(status, "200", "{answer}\n{}", told());
+        assert!(
+            answer.contains("x-bailiwick-client-id: spiffe://cluster.local/ns/shop/sa/orders"),
+            "{answer}"
+        );
+        assert_eq!(network.get("orders", &format!("{to}:8080"), "/orders/1").0, "403");
+    }
 }
